@@ -1,0 +1,1 @@
+"""Bentley Budget Bot: one person's finance desk as a Dagster asset graph."""
