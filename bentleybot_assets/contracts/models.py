@@ -27,6 +27,21 @@ class Labels(Contract):
     forward_rank: float = column("Rank of forward_return among the session's members", ge=-0.5, le=0.5)
 
 
+class OutOfSample(Contract):
+    """Walk-forward forecasts: each session is forecast by a model that was fitted before it.
+
+    One refit a year. The training window ends so early that every label in it was known when the year began
+    (purged by the horizon).
+    """
+
+    _rules = TableRules(grain=("algorithm", "symbol", "session"))
+
+    algorithm: str = column("Who forecasts", isin=ALGORITHMS)
+    symbol: str = column("Instrument", str_matches=SYMBOL_PATTERN)
+    session: pl.Date = column("Session of the decision")
+    score: float = column("Predicted forward rank; comparable within one algorithm and session only")
+
+
 class ReturnForecaster(Contract):
     """Every model version: one per algorithm and yearly refit, with the evidence known when it took over.
 

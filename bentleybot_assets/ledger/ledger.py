@@ -1,0 +1,335 @@
+"""The ledger: facts written once, in one transaction, however often and by however many processes they are told.
+
+Every write is an insert-if-absent on a unique key or a compare-and-set; nothing is read, changed and written back.
+Does not belong here: what to order or when to refuse (``core``), or telling people (``resources``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import NullPool
+
+from bentleybot_assets.contracts.trading import Orders
+from bentleybot_assets.ledger import tables
+
+REFUSALS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "refusal_id": pl.String,
+    "session": pl.Date,
+    "code": pl.String,
+    "check_name": pl.String,
+    "table_name": pl.String,
+    "evidence": pl.String,
+    "dagster_run_id": pl.String,
+    "cleared_by_run_id": pl.String,
+}
+"""Columns of a frame of refusals. ``cleared_by_run_id`` is null while the refusal is open."""
+
+_LOCK_TIMEOUT_SECONDS = 30
+
+_REMEDIES = {
+    "database is locked": "Another process is writing to it: wait for that run to end, then run again.",
+    "unable to open": "Check that the folder exists and that this user may write to it.",
+    "readonly": "Make the file and its folder writable for this user.",
+    "disk is full": "Free some disk space, then run again: nothing was written.",
+    "not a database": "The file is not a ledger: point the ledger's url at another file, or restore a copy.",
+    "malformed": "The file is damaged: restore a copy.",
+}
+
+
+class LedgerError(RuntimeError):
+    """The ledger could not be read or written. The message names its url, the table and the fix."""
+
+
+class DecisionConflictError(LedgerError):
+    """The session was already decided for another kind of account or data."""
+
+
+class Ledger:
+    """One ledger database, created and brought up to date at first use.
+
+    Args:
+        url: SQLAlchemy url of a SQLite file, ``sqlite:///path/to/ledger.db``; missing folders are created.
+
+    Raises:
+        ValueError: the url does not name a SQLite file.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self._shown_url = parsed.render_as_string(hide_password=True)
+        if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+            raise ValueError(
+                f"The ledger's url must name a SQLite file, as in sqlite:///ledger.db, not {self._shown_url}."
+            )
+        self._folder = Path(parsed.database).parent
+        # Connections are opened per transaction, so a ledger needs no closing and survives a fork.
+        self._engine = create_engine(
+            parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_SECONDS}
+        )
+
+
+        self._is_current = False
+
+    # Orders
+
+    def record_orders(
+        self,
+        session: date,
+        intents: pl.DataFrame,
+        *,
+        strategy: str,
+        revision: str,
+        account_mode: str,
+        data_mode: str,
+    ) -> pl.DataFrame:
+        """Record a session's decision unless it is recorded already; return what stands.
+
+        A decision is a fact: the first recording of (strategy, session, revision) wins, also when it held no order.
+        Later intents, whatever they say, add and change nothing.
+
+        Args:
+            session: session of the decision.
+            intents: columns of ``trading/orders``; no rows means the decision to place no order.
+            strategy: strategy that decided; the same in every row.
+            revision: revision of the decision within the session; the same in every row.
+            account_mode: paper or live; the same in every row.
+            data_mode: sample or market data; the same in every row.
+
+        Returns:
+            All orders of the session, as :meth:`orders`.
+
+        Raises:
+            ValueError: the intents lack a column, belong to another decision or name a symbol twice.
+            DecisionConflictError: the session was decided for another account mode or data mode.
+            LedgerError: the ledger cannot be written.
+        """
+        decision = {
+            "strategy": strategy,
+            "session": session,
+            "revision": revision,
+            "account_mode": account_mode,
+            "data_mode": data_mode,
+        }
+        _require_one_decision(intents, decision)
+        with self._transaction("orders") as connection:
+            try:
+                connection.execute(insert(tables.decisions).values(decision))
+            except IntegrityError:
+                self._require_same_modes(connection, decision)
+            else:
+                if not intents.is_empty():
+                    connection.execute(insert(tables.orders), intents.to_dicts())
+            return _read_orders(connection, session)
+
+    def orders(self, session: date) -> pl.DataFrame:
+        """The session's recorded orders: columns of ``trading/orders``, sorted by order id; empty if none are.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with self._transaction("orders", is_read=True) as connection:
+            return _read_orders(connection, session)
+
+    def _require_same_modes(self, connection: Connection, decision: dict[str, Any]) -> None:
+        key = [column == decision[column.name] for column in tables.decisions.primary_key]
+        recorded = connection.execute(select(tables.decisions).where(*key)).mappings().one()
+        if any(recorded[name] != decision[name] for name in ("account_mode", "data_mode")):
+            raise DecisionConflictError(
+                f"Session {decision['session']} of strategy {decision['strategy']}, revision {decision['revision']}, "
+                f"was decided for a {recorded['account_mode']} account on {recorded['data_mode']} data and stands so "
+                f"in table decisions of ledger {self._shown_url}; this run is for a {decision['account_mode']} account "
+                f"on {decision['data_mode']} data. Give the run a ledger of its own, or another revision."
+            )
+
+    # Refusals
+
+    def record_refusal(
+        self, session: date, *, check: str, table: str, evidence: str, dagster_run_id: str, code: str = "HALT"
+    ) -> str:
+        """Record that a fault stopped a session; the same fault met again keeps its one row.
+
+        A fault that was cleared and is met by another run opens again; told twice by the same run it does not.
+
+        Args:
+            session: session whose decision was stopped.
+            check: name of the check that failed.
+            table: asset key of the table it failed on, ``market/daily_bars``.
+            evidence: what was found; equal for equal faults (no run id or time in it).
+            dagster_run_id: the run that met it.
+            code: what the refusal means for trading.
+
+        Returns:
+            The refusal's id: hash of session, table, check and evidence.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        identity = json.dumps([session.isoformat(), table, check, evidence], ensure_ascii=False)
+        refusal_id = hashlib.sha256(identity.encode()).hexdigest()[:32]
+        rows = tables.refusals
+        with self._transaction("refusals") as connection:
+            try:
+                connection.execute(
+                    insert(rows).values(
+                        refusal_id=refusal_id,
+                        session=session,
+                        code=code,
+                        check_name=check,
+                        table_name=table,
+                        evidence=evidence,
+                        dagster_run_id=dagster_run_id,
+                    )
+                )
+            except IntegrityError:
+                known = rows.c.refusal_id == refusal_id
+                if connection.execute(select(rows.c.refusal_id).where(known)).first() is None:
+                    raise
+                connection.execute(
+                    update(rows)
+                    .where(known, rows.c.dagster_run_id != dagster_run_id)
+                    .values(dagster_run_id=dagster_run_id, cleared_by_run_id=None)
+                )
+        return refusal_id
+
+    def clear_refusals(self, session: date, run_id: str) -> int:
+        """Close the session's open refusals in the name of the run that went well; returns how many it closed.
+
+        Refusals that the run itself met stay open.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        rows = tables.refusals
+        with self._transaction("refusals") as connection:
+            result = connection.execute(
+                update(rows)
+                .where(
+                    rows.c.session == session, rows.c.cleared_by_run_id.is_(None), rows.c.dagster_run_id != run_id
+                )
+                .values(cleared_by_run_id=run_id)
+            )
+            return result.rowcount
+
+    def refusals(self, session: date) -> pl.DataFrame:
+        """All refusals of the session, open or cleared: columns ``REFUSALS``, sorted by table, check and id.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        rows = tables.refusals
+        with self._transaction("refusals", is_read=True) as connection:
+            found = connection.execute(
+                select(rows)
+                .where(rows.c.session == session)
+                .order_by(rows.c.table_name, rows.c.check_name, rows.c.refusal_id)
+            ).all()
+        return pl.DataFrame([tuple(row) for row in found], schema=REFUSALS, orient="row")
+
+    def open_refusals(self, session: date) -> pl.DataFrame:
+        """The session's refusals that no run has cleared; as :meth:`refusals`."""
+        return self.refusals(session).filter(pl.col("cleared_by_run_id").is_null())
+
+    # Transactions
+
+    @contextmanager
+    def _transaction(self, table: str, *, is_read: bool = False) -> Iterator[Connection]:
+        """A transaction on a ledger that is up to date; database errors come out as :class:`LedgerError`."""
+        try:
+            if not self._is_current:
+                self._bring_up_to_date()
+            with self._engine.connect().execution_options(is_read=is_read) as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            cause = str(error.orig)
+            remedy = next((fix for sign, fix in _REMEDIES.items() if sign in cause), "Nothing was written.")
+            verb = "read" if is_read else "write"
+            raise LedgerError(
+                f"Cannot {verb} table {table} of ledger {self._shown_url}: {cause}. {remedy}"
+            ) from error
+
+    def _bring_up_to_date(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(
+                f"Cannot create folder {self._folder} for ledger {self._shown_url}: {error.strerror}. "
+                f"{_REMEDIES['unable to open']}"
+            ) from error
+        with self._engine.connect().execution_options(is_read=True) as connection, connection.begin():
+            version = _schema_version(connection)
+        if version != tables.SCHEMA_VERSION:
+            self._upgrade()
+        self._is_current = True
+
+    def _upgrade(self) -> None:
+        from alembic.util import CommandError
+
+        from bentleybot_assets.ledger.migrations import upgrade_to_head
+
+        # The write lock is taken first: of two processes that start at once, the second waits and finds nothing
+        # left to do. SQLite's DDL is transactional, so a killed upgrade leaves the old schema.
+        with self._engine.connect() as connection, connection.begin():
+            try:
+                upgrade_to_head(connection)
+            except CommandError as error:
+                raise LedgerError(
+                    f"Ledger {self._shown_url} says in table {tables.VERSION_TABLE} that it is at version "
+                    f"{_schema_version(connection)}, which this release (version {tables.SCHEMA_VERSION}) does not "
+                    "know. Use the newer release that wrote it, or another ledger."
+                ) from error
+
+
+def _leave_transactions_to_sqlalchemy(connection: Any, _record: Any) -> None:
+    """Keep Python's driver from opening transactions itself: it would commit before each DDL statement."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: Connection) -> None:
+    """Writers lock at the start: two that had both read first could not wait for each other."""
+    is_read = connection.get_execution_options().get("is_read", False)
+    connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")
+
+
+def _schema_version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(tables.VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {tables.VERSION_TABLE}")).scalar_one_or_none()
+
+
+def _read_orders(connection: Connection, session: date) -> pl.DataFrame:
+    schema = Orders.polars_schema()
+    columns = [tables.orders.c[name] for name in schema]
+    query = select(*columns).where(tables.orders.c.session == session).order_by(tables.orders.c.order_id)
+    return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=schema, orient="row")
+
+
+def _require_one_decision(intents: pl.DataFrame, decision: dict[str, Any]) -> None:
+    expected = Orders.polars_schema()
+    if intents.schema != expected:
+        raise ValueError(
+            f"Order intents must have the columns of trading/orders, {list(expected)} with their types, "
+            f"but have {dict(intents.schema)}."
+        )
+    for name, value in decision.items():
+        foreign = intents.filter(pl.col(name) != value)
+        if not foreign.is_empty():
+            row = foreign.row(0, named=True)
+            raise ValueError(
+                f"Order intents of one decision share their {name}, but {row['symbol']} has {row[name]!r} "
+                f"where {value!r} is being recorded. Record each decision by itself."
+            )
+    repeated = intents.filter(pl.col("symbol").is_duplicated())["symbol"]
+    if not repeated.is_empty():
+        raise ValueError(f"Order intents name {repeated[0]} more than once. Give each symbol one order.")

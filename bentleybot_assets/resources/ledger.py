@@ -1,0 +1,21 @@
+"""The ledger as a Dagster resource. Does not belong here: what it records (``ledger``)."""
+
+from __future__ import annotations
+
+from dagster import ConfigurableResource
+
+from bentleybot_assets.ledger.ledger import Ledger
+
+
+class LedgerResource(ConfigurableResource[Ledger]):
+    """Where orders and refusals are recorded.
+
+    Attributes:
+        url: SQLAlchemy url, ``sqlite:///path/to/ledger.db``.
+    """
+
+    url: str
+
+    def open(self) -> Ledger:
+        """The ledger; nothing is touched before its first use."""
+        return Ledger(self.url)

@@ -1,0 +1,401 @@
+"""One typed description of how this desk is set up, read from files and the environment.
+
+Belongs here: every choice a user can make, its meaning, its default and the check that it makes sense. This is
+the only module that reads the environment, ``.env`` or ``bentleybot.yaml``.
+Does not belong here: anything of ours (this module is a leaf), a connection, a clock, a decision.
+
+A value is taken from the first of these that states it:
+
+1. the environment: ``BENTLEYBOT_POLICY__BUY_AT=0.8`` overrides ``policy.buy_at``;
+2. ``.env`` in the working folder, with the same names;
+3. ``bentleybot.yaml`` in the working folder, or the file that ``BENTLEYBOT_CONFIG`` names;
+4. the ``bentleybot.yaml`` that this package ships, for each top-level key the other file leaves out;
+5. the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+PREFIX = "BENTLEYBOT_"
+CONFIG_FILE = "bentleybot.yaml"
+
+_NOT_SETTINGS = frozenset({"BENTLEYBOT_CONFIG", "BENTLEYBOT_FIXTURES"})
+"""Names with our prefix that are no setting: the file to read, and where the tests find recordings."""
+
+_SOURCES = {"market": "bentleybot_assets.connectors.market.source:MarketSource"}
+"""The Airbyte source behind a connection that does not name one."""
+
+
+class InvalidSettingsError(ValueError):
+    """The settings cannot be used; the message names each setting and what it should be."""
+
+
+class _Section(BaseModel):
+    """Base of the sections: immutable, and a misspelt key is an error that lists the right ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            _refuse_unknown(data, cls.model_fields)
+        return data
+
+
+class WatchlistEntry(_Section):
+    """One instrument to follow, and since (until) when.
+
+    Attributes:
+        symbol: as the market source spells it; quote it where YAML would read a boolean (``"ON"``).
+        name: full name.
+        asset_class: an index is followed but never bought.
+        sector: GICS sector, or the style of a fund.
+        currency: ISO 4217 code of its prices.
+        exchange: ISO 10383 code of the calendar it follows.
+        valid_from: first session in the universe.
+        valid_to: last session in the universe; None while it is a member.
+    """
+
+    symbol: str = Field(pattern=r"^[A-Z0-9.\-^=]{1,15}$")
+    name: str = Field(min_length=1)
+    asset_class: Literal["equity", "etf", "index"]
+    sector: str = Field(min_length=1)
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    exchange: Literal["XNYS"] = "XNYS"
+    valid_from: date
+    valid_to: date | None = None
+
+    @field_validator("symbol", mode="before")
+    @classmethod
+    def _explain_yaml_booleans(cls, symbol: Any) -> Any:
+        if isinstance(symbol, bool):
+            raise ValueError('YAML reads ON, NO, YES and TRUE as yes or no: put the symbol in quotes, as in "ON"')  # noqa: TRY004 - pydantic reports ValueError
+        return symbol
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.valid_to is not None and self.valid_to < self.valid_from:
+            raise ValueError(f"{self.symbol}: valid_to {self.valid_to} is before valid_from {self.valid_from}")
+        return self
+
+
+class Connection(_Section):
+    """One Airbyte connection: which source runs, with which configuration.
+
+    Attributes:
+        source: ``module:Class`` of the source; may be left out for the connections this package brings.
+        config: what the source's ``spec`` asks for.
+    """
+
+    source: str = Field(pattern=r"^[\w.]+:\w+$")
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class Account(_Section):
+    """The account that the orders are for, until a portfolio connection reports it.
+
+    Attributes:
+        mode: ``paper``: orders are intents in our own books and reach no broker.
+        cash_usd: cash at hand.
+        holdings: shares held, per symbol.
+    """
+
+    mode: Literal["paper", "live"] = "paper"
+    cash_usd: float = Field(default=100_000.0, ge=0, allow_inf_nan=False)
+    holdings: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("mode")
+    @classmethod
+    def _paper_only(cls, mode: str) -> str:
+        if mode == "live":
+            raise ValueError(
+                "live trading does not exist yet: it arrives with the broker connection and will need two "
+                "switches. Set it to paper"
+            )
+        return mode
+
+    @field_validator("holdings")
+    @classmethod
+    def _whole_and_long(cls, holdings: dict[str, float]) -> dict[str, float]:
+        for symbol, shares in holdings.items():
+            if not 0 <= shares < float("inf"):
+                raise ValueError(f"{symbol}: {shares} shares; it must be 0 or more (short positions are not supported)")
+        return holdings
+
+
+class MaxWeight(_Section):
+    """The largest share of the account's value that one instrument may take, as a fraction."""
+
+    equity: float = Field(default=0.10, gt=0, le=1)
+    etf: float = Field(default=0.25, gt=0, le=1)
+
+
+class CostBps(_Section):
+    """What a trade is expected to cost, in basis points of its value (commission, spread, slippage)."""
+
+    equity: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    etf: float = Field(default=3.0, ge=0, allow_inf_nan=False)
+
+
+class Policy(_Section):
+    """How forecasts become target weights.
+
+    Attributes:
+        strategy: the only one so far.
+        buy_at: an instrument is bought where its forecast ranks at or above this (fraction of the universe).
+        sell_at: one that is held is sold where its forecast ranks below this.
+        max_weight: cap per instrument, by asset class.
+        min_cash_weight: share of the account that always stays cash.
+        min_trade_weight: a change smaller than this share of the account is not worth its cost.
+        cost_bps: expected cost of a trade, by asset class.
+        horizon_sessions: how far ahead forecasts look, in exchange sessions.
+    """
+
+    strategy: Literal["ranked_long_only"] = "ranked_long_only"
+    buy_at: float = Field(default=0.70, ge=0, le=1)
+    sell_at: float = Field(default=0.40, ge=0, le=1)
+    max_weight: MaxWeight = Field(default_factory=MaxWeight)
+    min_cash_weight: float = Field(default=0.05, ge=0, lt=1)
+    min_trade_weight: float = Field(default=0.01, ge=0, lt=1)
+    cost_bps: CostBps = Field(default_factory=CostBps)
+    horizon_sessions: int = Field(default=20, ge=1, le=252)
+
+    @model_validator(mode="after")
+    def _buys_above_where_it_sells(self) -> Self:
+        if self.sell_at >= self.buy_at:
+            raise ValueError(
+                f"sell_at {self.sell_at} must be below buy_at {self.buy_at}, or what was just bought is sold"
+            )
+        return self
+
+
+class Settings(BaseSettings):
+    """How this desk is set up. Read it with :meth:`load`.
+
+    Attributes:
+        profile: ``embedded`` keeps everything in files under ``home``.
+        home: the folder of all local state.
+        sessions_start: first exchange session that has signals and orders (near going live, not the first price).
+        watchlist: the instruments to follow.
+        connections: the Airbyte connections, by name.
+        account: whose money it is and how it trades.
+        policy: how forecasts become target weights.
+
+    The other attributes carry the names that deployments of the desk already use, are read from the environment
+    or ``.env`` alone, and are described in ``.env.example``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        dotenv_filtering="only_existing",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    profile: Literal["embedded", "production"] = "embedded"
+    home: Path = Path(".bentleybot")
+    sessions_start: date = date(2022, 1, 3)
+    watchlist: tuple[WatchlistEntry, ...] = Field(min_length=1)
+    connections: dict[str, Connection] = Field(
+        default_factory=lambda: {"market": Connection(source=_SOURCES["market"], config={"mode": "sample"})}
+    )
+    account: Account = Field(default_factory=Account)
+    policy: Policy = Field(default_factory=Policy)
+
+    mlflow_url: str | None = Field(None, validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "MLFLOW_URL"))
+    mysql_host: str | None = Field(None, validation_alias="MYSQL_HOST")
+    mysql_port: int | None = Field(None, validation_alias="MYSQL_PORT", ge=1, le=65535)
+    mysql_user: str | None = Field(None, validation_alias="MYSQL_USER")
+    mysql_password: SecretStr | None = Field(None, validation_alias="MYSQL_PASSWORD")
+    mysql_database: str | None = Field(None, validation_alias="MYSQL_DATABASE")
+    airbyte_api_url: str | None = Field(None, validation_alias=AliasChoices("AIRBYTE_API_URL", "AIRBYTE_URL"))
+    knime_server_url: str | None = Field(None, validation_alias="KNIME_SERVER_URL")
+    yahoo_finance_api_key: SecretStr | None = Field(None, validation_alias="YAHOO_FINANCE_API_KEY")
+    banking_api_key: SecretStr | None = Field(None, validation_alias="BANKING_API_KEY")
+    news_api_key: SecretStr | None = Field(None, validation_alias="NEWS_API_KEY")
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> Settings:
+        """Read the settings of ``folder`` (default: the working folder).
+
+        Raises:
+            InvalidSettingsError: names every setting that is unknown, missing or senseless, and what is allowed.
+        """
+        folder = (folder or Path.cwd()).resolve()
+        dotenv = folder / ".env"
+        environment = {name: value for name, value in {**dotenv_values(dotenv), **os.environ}.items() if value}
+        _refuse_unknown_variables(environment)
+        config = _config_file(folder, environment)
+        choices = {**_read_yaml(_shipped_config()), **_read_yaml(config)}
+        try:
+            settings = cls(_env_file=dotenv, **choices)
+        except ValidationError as error:
+            problems = "\n".join(f"  {_describe(problem['loc'], problem['msg'])}" for problem in error.errors())
+            # The original error is dropped on purpose: it may show what was entered, hence a secret.
+            raise InvalidSettingsError(f"{config} or the environment does not make sense:\n{problems}") from None
+        except SettingsError as error:
+            raise InvalidSettingsError(
+                f"The environment does not make sense: {error}; a section or list in one variable must be JSON."
+            ) from None
+        return settings.model_copy(update={"home": folder / settings.home.expanduser()})
+
+    @property
+    def mlflow_tracking_uri(self) -> str:
+        """Where MLflow keeps runs and models: a server where one is named, else a file under ``home``."""
+        return self.mlflow_url or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def data_mode(self) -> str:
+        """What the market data is: ``sample`` (recorded, offline) or ``yahoo``. Reports say which."""
+        return str(self.connections["market"].config["mode"])
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the keyword arguments, which carry what ``bentleybot.yaml`` says, below the environment."""
+        return env_settings, dotenv_settings, init_settings
+
+    @field_validator("profile")
+    @classmethod
+    def _embedded_only(cls, profile: str) -> str:
+        if profile == "production":
+            raise ValueError("production does not exist yet: it arrives with the MySQL warehouse. Set it to embedded")
+        return profile
+
+    @field_validator("connections", mode="before")
+    @classmethod
+    def _fill_in_known_sources(cls, connections: Any) -> Any:
+        if not isinstance(connections, Mapping):
+            return connections
+        return {
+            name: {"source": _SOURCES[name], **entry} if name in _SOURCES and isinstance(entry, Mapping) else entry
+            for name, entry in connections.items()
+        }
+
+    @field_validator("connections")
+    @classmethod
+    def _market_data_is_labelled(cls, connections: dict[str, Connection]) -> dict[str, Connection]:
+        if "market" not in connections:
+            raise ValueError("the connection market is missing; without prices there is nothing to do")
+        if "mode" not in connections["market"].config:
+            raise ValueError("market.config.mode is missing; it says whether prices are sample or yahoo")
+        return connections
+
+    @field_validator("watchlist")
+    @classmethod
+    def _one_membership_at_a_time(cls, watchlist: tuple[WatchlistEntry, ...]) -> tuple[WatchlistEntry, ...]:
+        ordered = sorted(watchlist, key=lambda entry: (entry.symbol, entry.valid_from))
+        for earlier, later in zip(ordered, ordered[1:], strict=False):
+            if earlier.symbol == later.symbol and (earlier.valid_to or date.max) >= later.valid_from:
+                raise ValueError(
+                    f"{later.symbol} is listed twice for {later.valid_from}; end the earlier entry with valid_to, "
+                    "or remove one"
+                )
+        return watchlist
+
+    @model_validator(mode="after")
+    def _holds_only_what_it_follows(self) -> Self:
+        tradable = {entry.symbol for entry in self.watchlist if entry.asset_class != "index"}
+        if strangers := sorted(set(self.account.holdings) - tradable):
+            raise ValueError(
+                f"account.holdings has {', '.join(strangers)}, which the watchlist does not list as equity or etf; "
+                "without prices it cannot be valued"
+            )
+        return self
+
+
+def _choices() -> list[str]:
+    """The keys that ``bentleybot.yaml`` may have: the fields that do not have an environment name of their own."""
+    return [name for name, field in Settings.model_fields.items() if field.validation_alias is None]
+
+
+def _shipped_config() -> Path:
+    """The configuration this package brings: inside it when installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / CONFIG_FILE
+    return installed if installed.exists() else package.parent / CONFIG_FILE
+
+
+def _config_file(folder: Path, environment: Mapping[str, str]) -> Path:
+    if named := environment.get("BENTLEYBOT_CONFIG"):
+        path = folder / Path(named).expanduser()
+        if not path.is_file():
+            raise InvalidSettingsError(f"BENTLEYBOT_CONFIG names {path}, which is not a file. Mend it or unset it.")
+        return path
+    path = folder / CONFIG_FILE
+    return path if path.exists() else _shipped_config()
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InvalidSettingsError(f"{path} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InvalidSettingsError(f"{path} must be a list of 'key: value' lines, not a {type(content).__name__}.")
+    try:
+        _refuse_unknown(content, _choices())
+    except ValueError as error:
+        raise InvalidSettingsError(f"{path}: {error}.") from error
+    return content
+
+
+def _refuse_unknown(given: Mapping[Any, Any], allowed: Mapping[str, Any] | list[str]) -> None:
+    if unknown := [str(key) for key in given if key not in allowed]:
+        raise ValueError(f"no setting is named {', '.join(unknown)}; allowed here: {', '.join(allowed)}")
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """Sections check their own keys; this checks the first word after the prefix."""
+    allowed = [f"{PREFIX}{name.upper()}" for name in _choices()]
+    for name in environment:
+        first_word = name.upper().split("__")[0]
+        if name.upper().startswith(PREFIX) and first_word not in {*allowed, *_NOT_SETTINGS}:
+            raise InvalidSettingsError(
+                f"The environment or .env sets {name}, but no setting has that name; allowed: "
+                f"{', '.join([*allowed, *sorted(_NOT_SETTINGS)])}."
+            )
+
+
+def _describe(place: tuple[int | str, ...], message: str) -> str:
+    """``policy.buy_at (BENTLEYBOT_POLICY__BUY_AT): what is wrong``, without what was entered."""
+    message = message.removeprefix("Value error, ")
+    if not place:
+        return f"{message}."
+    dotted = ".".join(str(part) for part in place)
+    if place[0] not in _choices():
+        return f"{dotted}: {message}."
+    variable = PREFIX + "__".join(re.sub(r"\W", "_", str(part)) for part in place).upper()
+    return f"{dotted} ({variable}): {message}."

@@ -1,0 +1,64 @@
+"""The interface every warehouse offers. Does not belong here: any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import Any, Protocol
+
+import polars as pl
+
+from bentleybot_assets.contracts._base import Contract
+
+
+class MissingTableError(LookupError):
+    """A table was never published."""
+
+
+class Warehouse(Protocol):
+    """Where tables live. Frames are already audited; readers see whole versions only and never wait.
+
+    ``sessions`` names the slices of a table that is partitioned by session; without it the whole table is meant.
+    """
+
+    def read(self, contract: type[Contract], sessions: Collection[date] | None = None) -> pl.DataFrame:
+        """The table or its slices, sorted by its grain (a log: in order of delivery).
+
+        Raises:
+            MissingTableError: it was never published; the message says which asset to materialise.
+        """
+        ...
+
+    def scan(self, contract: type[Contract]) -> pl.LazyFrame:
+        """The table for a reader that needs some rows or columns only.
+
+        Raises:
+            MissingTableError: as for :meth:`read`.
+        """
+        ...
+
+    def row_count(self, contract: type[Contract], sessions: Collection[date] | None = None) -> int | None:
+        """Rows published, or None where nothing ever was."""
+        ...
+
+    def publish(self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
+        """Replace the table, or those slices of it, by ``frame`` in one atomic step."""
+        ...
+
+    def quarantine(self, contract: type[Contract], rows: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
+        """Replace the table's (or slices') quarantined rows by ``rows`` (columns of ``core.audit.QUARANTINE``)."""
+        ...
+
+    def read_quarantine(self, contract: type[Contract]) -> pl.DataFrame:
+        """The rows set aside when the table was last published; empty if none were."""
+        ...
+
+    def append_delivery(
+        self, connection: str, records: Mapping[type[Contract], pl.DataFrame], state: Mapping[str, Any]
+    ) -> int:
+        """Commit one delivery of a connection, its records and its STATE together; returns its number."""
+        ...
+
+    def connection_state(self, connection: str) -> dict[str, Any]:
+        """The STATE of the newest delivery; empty if there is none."""
+        ...

@@ -1,0 +1,274 @@
+"""The embedded warehouse: parquet files under one folder, one folder per table, split by year.
+
+A table's name (``market/daily_bars``) is a symbolic link to an immutable version folder. A writer builds the next
+version beside it, years that did not change being hard links, and then renames a new link over the old one: readers
+follow a link to whole versions and never wait, and a killed writer leaves the old version. A connection's raw log
+(``raw/market/000001``) is one folder per delivery, renamed into place with its records and STATE together.
+
+Does not belong here: judging content (``core.audit``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.core.audit import QUARANTINE
+from bentleybot_assets.warehouse.base import MissingTableError
+
+_VERSIONS = ".versions"
+_LOCKS = ".locks"
+_QUARANTINE_FOLDER = "quarantine"
+_WHOLE = "all"
+_STATE_FILE = "state.json"
+_KEPT_VERSIONS = 2
+"""The current version and the one before it, for readers that resolved the link before it moved."""
+
+
+class ParquetWarehouse:
+    """Implements :class:`bentleybot_assets.warehouse.base.Warehouse` on a local folder.
+
+    Args:
+        root: the warehouse folder; created on first write. Needs a file system with symbolic and hard links.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, contract: type[Contract], sessions: Collection[date] | None = None) -> pl.DataFrame:
+        """See :class:`Warehouse`."""
+        frame = self.scan(contract)
+        if sessions is not None:
+            frame = frame.filter(_is_of(sessions))
+        if contract.rules().is_log:
+            return frame.collect()
+        return frame.collect().sort(contract.rules().grain)
+
+    def scan(self, contract: type[Contract]) -> pl.LazyFrame:
+        """See :class:`Warehouse`."""
+        return pl.scan_parquet(self._files(contract), schema=contract.polars_schema(), glob=False)
+
+    def row_count(self, contract: type[Contract], sessions: Collection[date] | None = None) -> int | None:
+        """See :class:`Warehouse`."""
+        try:
+            frame = self.scan(contract)
+        except MissingTableError:
+            return None
+        if sessions is not None:
+            frame = frame.filter(_is_of(sessions))
+        return int(frame.select(pl.len()).collect().item())
+
+    def publish(
+        self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None
+    ) -> None:
+        """See :class:`Warehouse`."""
+        key = contract.asset_key()
+        with self._exclusive(key):
+            if not contract.is_by_session():
+                self._switch(key, {f"{_WHOLE}.parquet": frame})
+            elif sessions is None:
+                self._switch(key, _split_by_year(frame))
+            else:
+                self._switch(key, self._years_with_slices(contract, frame, sessions), keep_others=True)
+
+    def quarantine(
+        self, contract: type[Contract], rows: pl.DataFrame, sessions: Collection[date] | None = None
+    ) -> None:
+        """See :class:`Warehouse`. Kept as ``quarantine/<table>``; nothing is written while there is none."""
+        key = (_QUARANTINE_FOLDER, *contract.asset_key())
+        with self._exclusive(key):
+            old = self.read_quarantine(contract)
+            kept = old.clear() if sessions is None else old.filter(~_names_a_session(sessions))
+            new = pl.concat([kept, rows]).sort(old.columns)
+            if not new.equals(old):
+                self._switch(key, {f"{_WHOLE}.parquet": new})
+
+    def read_quarantine(self, contract: type[Contract]) -> pl.DataFrame:
+        """See :class:`Warehouse`."""
+        file = self.root / _QUARANTINE_FOLDER / Path(*contract.asset_key()) / f"{_WHOLE}.parquet"
+        return pl.read_parquet(file) if file.exists() else pl.DataFrame(schema=QUARANTINE)
+
+    def append_delivery(
+        self, connection: str, records: Mapping[type[Contract], pl.DataFrame], state: Mapping[str, Any]
+    ) -> int:
+        """See :class:`Warehouse`."""
+        log = self.root / "raw" / connection
+        with self._exclusive(("raw", connection)):
+            log.mkdir(parents=True, exist_ok=True)
+            for leftover in log.glob(".incoming-*"):
+                shutil.rmtree(leftover)
+            number = 1 + max((int(path.name) for path in _deliveries(log)), default=0)
+            incoming = log / f".incoming-{uuid.uuid4().hex}"
+            incoming.mkdir()
+            for contract, frame in records.items():
+                _write_parquet(frame, incoming / f"{contract.asset_key()[-1]}.parquet")
+            _write_bytes(json.dumps(state, sort_keys=True, indent=1).encode(), incoming / _STATE_FILE)
+            _sync_folder(incoming)
+            incoming.rename(log / f"{number:06d}")
+            _sync_folder(log)
+        return number
+
+    def connection_state(self, connection: str) -> dict[str, Any]:
+        """See :class:`Warehouse`."""
+        deliveries = _deliveries(self.root / "raw" / connection)
+        if not deliveries:
+            return {}
+        return json.loads((deliveries[-1] / _STATE_FILE).read_bytes())  # type: ignore[no-any-return]
+
+    def sql_views(self) -> dict[str, str]:
+        """View name (``market__daily_bars``) to the file pattern DuckDB reads it from, for every table present."""
+        views = {}
+        for link in sorted(self.root.glob("*/*")):
+            if link.is_symlink():
+                views["__".join(link.relative_to(self.root).parts)] = f"{link}/*.parquet"
+        for link in sorted((self.root / _QUARANTINE_FOLDER).glob("*/*")):
+            views["__".join(link.relative_to(self.root).parts)] = f"{link}/*.parquet"
+        for log in sorted((self.root / "raw").glob("*")):
+            for stream in sorted({path.stem for path in log.glob("[0-9]*/*.parquet")}):
+                views[f"raw__{log.name}__{stream}"] = f"{log}/[0-9]*/{stream}.parquet"
+        return views
+
+    def _files(self, contract: type[Contract]) -> list[Path]:
+        key = contract.asset_key()
+        if contract.rules().is_log:
+            files = sorted((self.root / "raw" / key[1]).glob(f"[0-9]*/{key[-1]}.parquet"))
+        else:
+            # Resolved once, so that all files come from one version even if the link moves meanwhile.
+            version = (self.root / Path(*key)).resolve()
+            files = sorted(version.glob("*.parquet")) if version.is_dir() else []
+        if not files:
+            raise MissingTableError(
+                f"Table {'/'.join(key)} was never published in {self.root}. Materialise the asset first: "
+                f"dagster asset materialize --select '{'/'.join(key)}' -m bentleybot_assets.definitions."
+            )
+        return files
+
+    def _years_with_slices(
+        self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date]
+    ) -> dict[str, pl.DataFrame]:
+        """The year files that hold ``sessions``, those sessions replaced by the rows of ``frame``."""
+        files = {}
+        for year in sorted({session.year for session in sessions}):
+            name = f"{year}.parquet"
+            rows = frame.filter(pl.col("session").dt.year() == year)
+            current = (self.root / Path(*contract.asset_key())).resolve() / name
+            if current.exists():
+                rows = pl.concat([pl.read_parquet(current).filter(~_is_of(sessions)), rows])
+            files[name] = rows.sort(contract.rules().grain)
+        return files
+
+    def _switch(
+        self, key: tuple[str, ...], files: Mapping[str, pl.DataFrame], *, keep_others: bool = False
+    ) -> None:
+        """Build a version of ``files`` (and, if asked, the current version's others) and point the table at it."""
+        link = self.root / Path(*key)
+        versions = self.root / _VERSIONS / Path(*key)
+        versions.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in [*versions.glob(".building-*"), *link.parent.glob(f".{link.name}-*")]:
+            shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
+        current = link.resolve() if link.is_symlink() else None
+        building = versions / f".building-{uuid.uuid4().hex}"
+        building.mkdir()
+        if keep_others and current is not None:
+            for file in current.glob("*.parquet"):
+                if file.name not in files:
+                    os.link(file, building / file.name)
+        for name, frame in files.items():
+            _write_parquet(frame, building / name)
+        _sync_folder(building)
+        version = versions / _digest(building)
+        if version.exists():
+            shutil.rmtree(building)
+        else:
+            building.rename(version)
+            _sync_folder(versions)
+        if current != version.resolve():
+            next_link = link.parent / f".{link.name}-{uuid.uuid4().hex}"
+            next_link.symlink_to(os.path.relpath(version, link.parent))
+            next_link.replace(link)
+            _sync_folder(link.parent)
+        _remove_old_versions(versions, keep={version.name, current.name if current else version.name})
+
+    @contextlib.contextmanager
+    def _exclusive(self, key: tuple[str, ...]) -> Iterator[None]:
+        """One writer per table at a time. The kernel releases the lock of a killed writer; readers take none."""
+        locks = self.root / _LOCKS
+        locks.mkdir(parents=True, exist_ok=True)
+        with (locks / "__".join(key)).open("wb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _is_of(sessions: Collection[date]) -> pl.Expr:
+    return pl.col("session").is_in(list(sessions))
+
+
+def _names_a_session(sessions: Collection[date]) -> pl.Expr:
+    """Whether a quarantined row's key is of one of ``sessions``."""
+    return pl.col("row_key").str.extract(r"session=([0-9-]+)").is_in([day.isoformat() for day in sessions])
+
+
+def _split_by_year(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """File name to that year's rows. An empty table keeps one empty file, so that it exists."""
+    if frame.is_empty():
+        return {f"{_WHOLE}.parquet": frame}
+    years = frame.with_columns(year=pl.col("session").dt.year()).partition_by(
+        "year", as_dict=True, include_key=False
+    )
+    return {f"{key[0]}.parquet": rows for key, rows in sorted(years.items())}
+
+
+def _deliveries(log: Path) -> list[Path]:
+    return sorted(path for path in log.glob("[0-9]*") if path.is_dir())
+
+
+def _digest(folder: Path) -> str:
+    """A name for a version by its content: equal tables are one version, and nothing is written twice."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        digest.update(file.name.encode())
+        with file.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()[:24]
+
+
+def _remove_old_versions(versions: Path, keep: set[str]) -> None:
+    for version in versions.iterdir():
+        if version.name not in keep:
+            shutil.rmtree(version)
+
+
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    with path.open("wb") as handle:
+        frame.write_parquet(handle, compression="lz4", statistics=True)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    with path.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

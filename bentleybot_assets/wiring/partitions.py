@@ -1,0 +1,39 @@
+"""The one partitioning there is: exchange sessions. Does not belong here: what a session is (``contracts.sessions``)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+
+import dagster as dg
+
+from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, closures
+
+DEFAULT_FIRST_SESSION = date(2022, 1, 3)
+
+
+def session_partitions(first: date) -> dg.TimeWindowPartitionsDefinition:
+    """Partitions of the New York sessions from ``first`` on, holidays excluded.
+
+    A session's key exists from the midnight (New York) on which it begins, so that the decision of a session can be
+    made in the evening of the same day. (On a holiday the next session's key exists early; its assets refuse to
+    decide because the session has no bars yet.)
+    """
+    return dg.TimeWindowPartitionsDefinition(
+        start=datetime.combine(first, time()),
+        fmt="%Y-%m-%d",
+        cron_schedule="0 0 * * 1-5",
+        timezone=EXCHANGE_TIMEZONE,
+        end_offset=1,
+        exclusions=[datetime.combine(day, time()) for day in closures() if day >= first],
+    )
+
+
+sessions = session_partitions(DEFAULT_FIRST_SESSION)
+"""What partitioned assets declare; ``build_defs`` puts the partitions that the settings ask for in its place."""
+
+
+def sessions_of(context: dg.AssetExecutionContext) -> list[date] | None:
+    """The sessions a run is about, oldest first; None for an unpartitioned asset."""
+    if not context.assets_def.partitions_def:
+        return None
+    return [date.fromisoformat(key) for key in context.partition_keys]

@@ -1,0 +1,204 @@
+"""The ledger records a decision and a fault once, and says what stands."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bentleybot_assets.contracts.trading import Orders
+from bentleybot_assets.ledger import ledger as ledger_module
+from bentleybot_assets.ledger.ledger import REFUSALS, DecisionConflictError, Ledger, LedgerError
+from bentleybot_assets_tests.ledger.sessions_of_work import DECISION, FIRST, SECOND, intents, url_of
+
+FAULT = {"check": "contract", "table": "market/daily_bars", "evidence": "AAPL 2022-12-27 close is NaN"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Ledger:
+    return Ledger(url_of(path))
+
+
+def test_recorded_orders_read_back_as_they_were_given(ledger: Ledger) -> None:
+    given = intents(FIRST, AAPL=3, IBM=5)
+    assert ledger.record_orders(FIRST, given, **DECISION).equals(given)
+    assert ledger.orders(FIRST).equals(given)
+
+
+def test_what_the_ledger_returns_satisfies_the_contract(ledger: Ledger) -> None:
+    Orders.to_schema().validate(ledger.record_orders(FIRST, intents(FIRST, AAPL=3, IBM=5), **DECISION))
+
+
+def test_an_empty_ledger_has_orders_and_refusals_with_their_columns(ledger: Ledger) -> None:
+    assert ledger.orders(FIRST).equals(Orders.empty())
+    assert ledger.refusals(FIRST).schema == pl.Schema(REFUSALS)
+    assert ledger.open_refusals(FIRST).is_empty()
+
+
+def test_building_a_ledger_touches_nothing(path: Path) -> None:
+    Ledger(url_of(path))
+    assert not path.parent.exists()
+
+
+def test_a_second_decision_for_a_session_changes_and_adds_nothing(ledger: Ledger) -> None:
+    first = ledger.record_orders(FIRST, intents(FIRST, AAPL=3), **DECISION)
+    again = ledger.record_orders(FIRST, intents(FIRST, AAPL=4, IBM=5), **DECISION)
+    assert again.equals(first)
+    assert ledger.orders(FIRST).equals(first)
+
+
+def test_the_decision_to_place_no_order_stands_too(ledger: Ledger) -> None:
+    assert ledger.record_orders(FIRST, intents(FIRST), **DECISION).is_empty()
+    assert ledger.record_orders(FIRST, intents(FIRST, AAPL=4), **DECISION).is_empty()
+
+
+def test_sessions_strategies_and_revisions_are_decided_apart(ledger: Ledger) -> None:
+    ledger.record_orders(FIRST, intents(FIRST, AAPL=3), **DECISION)
+    ledger.record_orders(SECOND, intents(SECOND, AAPL=4), **DECISION)
+    for number, other in enumerate([{"strategy": "hourly"}, {"revision": "1"}]):
+        decision = {**DECISION, **other}
+        own = intents(FIRST, AAPL=5).with_columns(
+            pl.lit(f"{number:032x}").alias("order_id"), **{name: pl.lit(value) for name, value in other.items()}
+        )
+        assert len(ledger.record_orders(FIRST, own, **decision)) == number + 2
+    assert ledger.orders(SECOND)["target_quantity"].to_list() == [4]
+
+
+@pytest.mark.parametrize("mode", [{"account_mode": "live"}, {"data_mode": "yahoo"}])
+def test_a_paper_or_sample_decision_is_not_taken_for_a_live_or_market_one(ledger: Ledger, mode: dict[str, str]) -> None:
+    ledger.record_orders(FIRST, intents(FIRST), **DECISION)
+    with pytest.raises(DecisionConflictError, match="was decided for a paper account on sample data"):
+        ledger.record_orders(FIRST, intents(FIRST), **{**DECISION, **mode})
+
+
+def test_orders_of_another_session_are_refused_by_name(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match=r"share their session, but AAPL has .*2022, 12, 27"):
+        ledger.record_orders(SECOND, intents(FIRST, AAPL=3), **DECISION)
+    assert ledger.orders(SECOND).is_empty()
+
+
+def test_a_symbol_named_twice_is_refused_by_name(ledger: Ledger) -> None:
+    twice = pl.concat([intents(FIRST, IBM=3), intents(FIRST, IBM=4)])
+    with pytest.raises(ValueError, match="IBM more than once"):
+        ledger.record_orders(FIRST, twice, **DECISION)
+
+
+def test_intents_that_lack_a_column_are_refused(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="must have the columns of trading/orders"):
+        ledger.record_orders(FIRST, intents(FIRST, IBM=3).drop("state"), **DECISION)
+
+
+def test_a_quantity_that_does_not_lead_to_the_target_is_refused_and_leaves_the_session_undecided(
+    ledger: Ledger,
+) -> None:
+    wrong = intents(FIRST, AAPL=3, IBM=5).with_columns(quantity=pl.lit(7, dtype=pl.Int64))
+    with pytest.raises(LedgerError, match="ck_orders_quantity_leads_to_target"):
+        ledger.record_orders(FIRST, wrong, **DECISION)
+    right = intents(FIRST, AAPL=3)
+    assert ledger.record_orders(FIRST, right, **DECISION).equals(right)
+
+
+def test_the_same_fault_keeps_one_row_however_often_it_is_met(ledger: Ledger) -> None:
+    ids = {ledger.record_refusal(FIRST, **FAULT, dagster_run_id=run) for run in ("r1", "r1", "r2")}
+    found = ledger.open_refusals(FIRST)
+    assert found["refusal_id"].to_list() == list(ids)
+    assert found.select("code", "check_name", "table_name", "evidence").row(0) == (
+        "HALT",
+        FAULT["check"],
+        FAULT["table"],
+        FAULT["evidence"],
+    )
+
+
+@pytest.mark.parametrize("other", [{"check": "x"}, {"table": "x"}, {"evidence": "x"}, {"session": SECOND}])
+def test_different_faults_are_different_refusals(ledger: Ledger, other: dict[str, object]) -> None:
+    fault = {"session": FIRST, **FAULT, "dagster_run_id": "r1"}
+    assert ledger.record_refusal(**fault) != ledger.record_refusal(**{**fault, **other})  # type: ignore[arg-type]
+
+
+def test_names_that_run_together_are_not_the_same_fault(ledger: Ledger) -> None:
+    one = ledger.record_refusal(FIRST, check="b", table="a", evidence="c", dagster_run_id="r")
+    other = ledger.record_refusal(FIRST, check="", table="ab", evidence="c", dagster_run_id="r")
+    assert one != other
+
+
+def test_a_good_run_clears_what_earlier_runs_met_and_says_how_many(ledger: Ledger) -> None:
+    ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r1")
+    ledger.record_refusal(FIRST, **{**FAULT, "check": "no_session_gaps"}, dagster_run_id="r1")
+    ledger.record_refusal(SECOND, **FAULT, dagster_run_id="r1")
+    assert ledger.clear_refusals(FIRST, "r2") == 2
+    assert ledger.clear_refusals(FIRST, "r3") == 0
+    assert ledger.open_refusals(FIRST).is_empty()
+    assert ledger.refusals(FIRST)["cleared_by_run_id"].to_list() == ["r2", "r2"]
+    assert len(ledger.open_refusals(SECOND)) == 1
+
+
+def test_a_run_does_not_clear_what_it_met_itself(ledger: Ledger) -> None:
+    ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r1")
+    assert ledger.clear_refusals(FIRST, "r1") == 0
+    assert len(ledger.open_refusals(FIRST)) == 1
+
+
+def test_a_cleared_fault_opens_again_for_a_new_run_but_not_for_a_late_report(ledger: Ledger) -> None:
+    ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r1")
+    ledger.clear_refusals(FIRST, "r2")
+    ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r1")
+    assert ledger.open_refusals(FIRST).is_empty()
+    ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r3")
+    assert ledger.open_refusals(FIRST)["dagster_run_id"].to_list() == ["r3"]
+    assert len(ledger.refusals(FIRST)) == 1
+
+
+def test_a_refusal_without_evidence_is_an_error_and_not_a_known_fault(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match=r"table refusals of ledger .*NOT NULL"):
+        ledger.record_refusal(FIRST, **{**FAULT, "evidence": None}, dagster_run_id="r1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("url", ["mysql://user:hunter2@host/db", "sqlite://", "sqlite:///:memory:"])
+def test_a_url_that_is_no_file_is_refused_without_showing_its_password(url: str) -> None:
+    with pytest.raises(ValueError, match="must name a SQLite file") as refused:
+        Ledger(url)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_locked_ledger_is_named_with_its_table_and_fix(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "_LOCK_TIMEOUT_SECONDS", 0)
+    ledger = Ledger(url_of(path))
+    ledger.orders(FIRST)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LedgerError, match=rf"write table orders of ledger {url_of(path)}.*locked.*wait for that run"):
+        ledger.record_orders(FIRST, intents(FIRST), **DECISION)
+    other.close()
+    assert ledger.record_orders(FIRST, intents(FIRST), **DECISION).is_empty()
+
+
+def test_a_file_that_is_no_ledger_is_named_with_its_fix(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("symbol,session\n" * 100)
+    with pytest.raises(LedgerError, match=rf"read table orders of ledger {url_of(path)}.*another file"):
+        Ledger(url_of(path)).orders(FIRST)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LedgerError, match=r"Cannot create folder .*file/state"):
+        Ledger(url_of(tmp_path / "file" / "state" / "ledger.db")).orders(FIRST)
+
+
+def test_a_ledger_that_is_up_to_date_is_opened_without_alembic(ledger: Ledger, path: Path) -> None:
+    ledger.orders(FIRST)
+    program = (
+        "import sys, datetime; from bentleybot_assets.ledger.ledger import Ledger;"
+        f"Ledger({url_of(path)!r}).orders(datetime.date(2022, 12, 27)); sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,55 @@
+"""The migrations lead to the declared tables, wherever they start and whoever else starts with them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from bentleybot_assets.ledger import migrations, tables
+from bentleybot_assets.ledger.ledger import Ledger, LedgerError
+from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, url_of
+
+
+def _schema(path: Path) -> set[tuple[str, str]]:
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {(name, sql) for name, sql in rows if name != tables.VERSION_TABLE}
+
+
+def test_migrating_leads_to_the_declared_tables(tmp_path: Path) -> None:
+    migrated, declared = tmp_path / "migrated.db", tmp_path / "declared.db"
+    Ledger(url_of(migrated)).orders(FIRST)
+    tables.metadata.create_all(create_engine(url_of(declared)))
+    assert _schema(migrated) == _schema(declared)
+    assert len(_schema(declared)) == 5  # three tables, two indices
+
+
+def test_the_declared_version_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [tables.SCHEMA_VERSION]
+
+
+def test_the_version_is_kept_in_a_table_of_its_own(tmp_path: Path) -> None:
+    Ledger(url_of(tmp_path / "ledger.db")).orders(FIRST)
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    assert connection.execute("SELECT version_num FROM ledger_alembic_version").fetchall() == [(tables.SCHEMA_VERSION,)]
+    assert connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None
+    connection.close()
+
+
+def test_a_ledger_from_a_newer_release_is_refused_by_version(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(url_of(path)).orders(FIRST)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("UPDATE ledger_alembic_version SET version_num = '9999'")
+    with pytest.raises(LedgerError, match="at version 9999, which this release"):
+        Ledger(url_of(path)).orders(FIRST)
+    assert connection.execute("SELECT version_num FROM ledger_alembic_version").fetchone() == ("9999",)
+    connection.close()

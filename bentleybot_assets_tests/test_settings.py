@@ -1,0 +1,284 @@
+"""Where a setting comes from, and what a wrong one says."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from bentleybot_assets.settings import Account, InvalidSettingsError, Policy, Settings
+
+SHIPPED = Path(__file__).parents[1] / "bentleybot.yaml"
+ONE_STOCK = """
+watchlist:
+  - {symbol: KO, name: The Coca-Cola Company, asset_class: equity, sector: Consumer Staples, valid_from: 1990-01-02}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder; the environment states no home either."""
+    monkeypatch.delenv("BENTLEYBOT_HOME")
+    return tmp_path
+
+
+def write(folder: Path, config: str) -> None:
+    (folder / "bentleybot.yaml").write_text(config)
+
+
+# --- what a newcomer gets
+
+
+def test_an_empty_folder_gets_the_sample_desk(folder: Path) -> None:
+    settings = Settings.load(folder)
+    assert settings.profile == "embedded"
+    assert settings.data_mode == "sample"
+    assert settings.account == Account(mode="paper", cash_usd=100_000, holdings={})
+    assert settings.sessions_start == date(2022, 1, 3)
+    assert settings.home == folder / ".bentleybot"
+    assert settings.mlflow_tracking_uri == f"sqlite:///{folder}/.bentleybot/mlflow.db"
+
+
+def test_the_shipped_watchlist_is_what_the_sample_records(folder: Path) -> None:
+    from bokeh_sampledata import stocks
+    from skfolio.datasets import load_factors_dataset, load_sp500_dataset, load_sp500_index
+
+    funds, shares, index = load_factors_dataset(), load_sp500_dataset(), load_sp500_index()
+    recorded = {(symbol, str(funds.index[0].date()), None) for symbol in funds.columns}
+    recorded |= {(symbol, str(shares.index[0].date()), None) for symbol in shares.columns}
+    recorded |= {("^GSPC", str(index.index[0].date()), None)}
+    recorded |= {
+        (symbol, bars["date"][0], bars["date"][-1])
+        for symbol, bars in (("FB", stocks.FB), ("GOOG", stocks.GOOG), ("IBM", stocks.IBM))
+    }
+    followed = {
+        (entry.symbol, str(entry.valid_from), str(entry.valid_to) if entry.valid_to else None)
+        for entry in Settings.load(folder).watchlist
+    }
+    assert followed == recorded
+
+
+def test_the_shipped_file_states_the_defaults(folder: Path) -> None:
+    shipped = Settings.load(folder)
+    assert (shipped.policy, shipped.account) == (Policy(), Account()), (
+        f"{SHIPPED} differs from the defaults in settings.py. Keep choices of your own in another file and name it "
+        "with BENTLEYBOT_CONFIG"
+    )
+
+
+# --- precedence
+
+
+def test_a_file_of_ones_own_replaces_whole_keys_and_keeps_the_rest(folder: Path) -> None:
+    write(folder, ONE_STOCK + "account: {cash_usd: 5000}\n")
+    settings = Settings.load(folder)
+    assert [entry.symbol for entry in settings.watchlist] == ["KO"]
+    assert settings.account.cash_usd == 5000
+    assert settings.data_mode == "sample"
+
+
+def test_the_environment_beats_dotenv_which_beats_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, "policy: {buy_at: 0.6, sell_at: 0.1, min_cash_weight: 0.2}\n")
+    (folder / ".env").write_text("BENTLEYBOT_POLICY__BUY_AT=0.7\nBENTLEYBOT_POLICY__SELL_AT=0.2\n")
+    monkeypatch.setenv("BENTLEYBOT_POLICY__BUY_AT", "0.8")
+    policy = Settings.load(folder).policy
+    assert (policy.buy_at, policy.sell_at, policy.min_cash_weight) == (0.8, 0.2, 0.2)
+
+
+def test_market_mode_is_switched_by_one_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTLEYBOT_CONNECTIONS__MARKET__CONFIG__MODE", "yahoo")
+    settings = Settings.load(folder)
+    assert settings.data_mode == "yahoo"
+    assert settings.connections["market"].source == "bentleybot_assets.connectors.market.source:MarketSource"
+
+
+def test_another_file_can_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "desk.yaml").write_text(ONE_STOCK)
+    (folder / ".env").write_text("BENTLEYBOT_CONFIG=desk.yaml\n")
+    assert len(Settings.load(folder).watchlist) == 1
+    monkeypatch.setenv("BENTLEYBOT_CONFIG", "gone.yaml")
+    with pytest.raises(InvalidSettingsError, match=r"BENTLEYBOT_CONFIG names .*gone\.yaml, which is not a file"):
+        Settings.load(folder)
+
+
+def test_an_empty_variable_counts_as_unset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTLEYBOT_HOME", "")
+    monkeypatch.setenv("MYSQL_PORT", "")
+    settings = Settings.load(folder)
+    assert settings.home == folder / ".bentleybot"
+    assert settings.mysql_port is None
+
+
+@pytest.mark.parametrize(("given", "expected"), [("state", "{folder}/state"), ("/srv/desk", "/srv/desk")])
+def test_a_relative_home_starts_at_the_working_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, given: str, expected: str
+) -> None:
+    monkeypatch.setenv("BENTLEYBOT_HOME", given)
+    assert str(Settings.load(folder).home) == expected.format(folder=folder)
+
+
+# --- names that deployments already use
+
+
+@pytest.mark.parametrize(
+    ("variable", "attribute"),
+    [
+        ("MLFLOW_TRACKING_URI", "mlflow_tracking_uri"),
+        ("MLFLOW_URL", "mlflow_tracking_uri"),
+        ("AIRBYTE_API_URL", "airbyte_api_url"),
+        ("AIRBYTE_URL", "airbyte_api_url"),
+        ("KNIME_SERVER_URL", "knime_server_url"),
+        ("MYSQL_HOST", "mysql_host"),
+        ("MYSQL_USER", "mysql_user"),
+        ("MYSQL_DATABASE", "mysql_database"),
+    ],
+)
+def test_names_of_existing_deployments_are_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, attribute: str
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    assert getattr(Settings.load(folder), attribute) == "http://127.0.0.1:1"
+
+
+def test_of_two_names_for_one_thing_the_current_one_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:2")
+    assert Settings.load(folder).mlflow_tracking_uri == "http://127.0.0.1:2"
+
+
+SECRETS = ("MYSQL_PASSWORD", "YAHOO_FINANCE_API_KEY", "BANKING_API_KEY", "NEWS_API_KEY")
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_a_secret_is_read_and_never_printed(folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "hunter2")
+    settings = Settings.load(folder)
+    assert getattr(settings, variable.lower()).get_secret_value() == "hunter2"
+    assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+def test_an_error_does_not_show_what_was_entered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MYSQL_PORT", "hunter2")
+    with pytest.raises(InvalidSettingsError, match="MYSQL_PORT: .* valid integer") as caught:
+        Settings.load(folder)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_the_file_may_not_hold_what_belongs_in_the_environment(folder: Path) -> None:
+    write(folder, "MYSQL_PASSWORD: hunter2\n")
+    with pytest.raises(InvalidSettingsError, match="no setting is named MYSQL_PASSWORD; allowed here: profile, home"):
+        Settings.load(folder)
+
+
+# --- what is refused, and how
+
+KO = "symbol: KO, name: Coca-Cola, asset_class: equity, sector: Consumer Staples"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("polcy: {}", r"bentleybot\.yaml: no setting is named polcy; allowed here: .*policy"),
+        (
+            "policy: {buy_att: 1}",
+            r"policy \(BENTLEYBOT_POLICY\): no setting is named buy_att; allowed here: strategy, buy_at",
+        ),
+        ("policy: {max_weight: {bond: 1}}", r"policy\.max_weight .*bond; allowed here: equity, etf"),
+        ("policy: {buy_at: 1.5}", r"policy\.buy_at \(BENTLEYBOT_POLICY__BUY_AT\): .*less than or equal to 1"),
+        ("policy: {buy_at: 0.3}", r"sell_at 0\.4 must be below buy_at 0\.3"),
+        ("policy: {min_cash_weight: .nan}", r"policy\.min_cash_weight"),
+        ("policy: {strategy: martingale}", r"policy\.strategy .*ranked_long_only"),
+        ("profile: production", r"production does not exist yet: it arrives with the MySQL warehouse"),
+        ("account: {mode: live}", r"live trading does not exist yet: .* two switches"),
+        ("account: {cash_usd: .inf}", r"account\.cash_usd \(BENTLEYBOT_ACCOUNT__CASH_USD\): .*finite"),
+        ("account: {holdings: {KO: -1}}", r"KO: -1\.0 shares; it must be 0 or more"),
+        ("account: {holdings: {TSLA: 1}}", r"account\.holdings has TSLA, which the watchlist does not list"),
+        ("account: {holdings: {^GSPC: 1}}", r"account\.holdings has \^GSPC"),
+        ("connections: {}", r"the connection market is missing"),
+        ("connections: {market: {config: {}}}", r"market\.config\.mode is missing"),
+        ("connections: {market: {config: {mode: sample}}, bank: {config: {}}}", r"connections\.bank\.source"),
+        ("connections: {market: {source: nonsense, config: {mode: sample}}}", r"connections\.market\.source"),
+        ("watchlist: []", r"watchlist .*at least 1 item"),
+        (f"watchlist: [{{{KO}}}]", r"watchlist\.0\.valid_from .*required"),
+        (f"watchlist: [{{{KO}, valid_from: soon}}]", r"watchlist\.0\.valid_from .*valid date"),
+        (f"watchlist: [{{{KO}, valid_from: 2020-01-02, valid_to: 2019-01-02}}]", r"KO: valid_to 2019-01-02 is before"),
+        (
+            f"watchlist: [{{{KO}, valid_from: 2019-01-02}}, {{{KO}, valid_from: 2020-01-02}}]",
+            r"KO is listed twice for 2020-01-02; end the earlier entry with valid_to",
+        ),
+        ("watchlist: [{symbol: ON, name: ON, asset_class: equity}]", r"watchlist\.0\.symbol .*put the symbol in quotes"),
+        ("watchlist: [{symbol: 'KO; DROP', name: KO}]", r"watchlist\.0\.symbol .*pattern"),
+        ("watchlist: [{symbol: KO, asset_class: bond}]", r"watchlist\.0\.asset_class .*'equity', 'etf' or 'index'"),
+        ("- a list", r"must be a list of 'key: value' lines, not a list"),
+        ("policy: {buy_at: 1", r"is not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name_and_says_what_is_right(folder: Path, config: str, message: str) -> None:
+    write(folder, config)
+    with pytest.raises(InvalidSettingsError, match=message):
+        Settings.load(folder)
+
+
+def test_one_instrument_may_leave_and_come_back(folder: Path) -> None:
+    write(
+        folder,
+        f"watchlist: [{{{KO}, valid_from: 2019-01-02, valid_to: 2019-06-03}}, {{{KO}, valid_from: 2019-06-04}}]",
+    )
+    assert len(Settings.load(folder).watchlist) == 2
+
+
+def test_every_problem_is_reported_at_once(folder: Path) -> None:
+    write(folder, "profile: production\naccount: {mode: live}\npolicy: {buy_at: 2}\n")
+    with pytest.raises(InvalidSettingsError) as caught:
+        Settings.load(folder)
+    assert [name in str(caught.value) for name in ("profile", "account.mode", "policy.buy_at")] == [True] * 3
+
+
+@pytest.mark.parametrize("variable", ["BENTLEYBOT_POLCY__BUY_AT", "BENTLEYBOT_MYSQL_HOST", "bentleybot_watch"])
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_misspelt_variable_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, place: str
+) -> None:
+    if place == "environment":
+        monkeypatch.setenv(variable, "1")
+    else:
+        (folder / ".env").write_text(f"{variable}=1\n")
+    with pytest.raises(InvalidSettingsError, match=f"sets {variable}, but no setting has that name; allowed: .*POLICY"):
+        Settings.load(folder)
+
+
+def test_a_section_given_as_one_variable_must_be_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTLEYBOT_ACCOUNT", '{"cash_usd": 5}')
+    assert Settings.load(folder).account.cash_usd == 5
+    monkeypatch.setenv("BENTLEYBOT_ACCOUNT", "cash_usd: 5")
+    with pytest.raises(InvalidSettingsError, match=r'"account".*must be JSON'):
+        Settings.load(folder)
+
+
+def test_dotenv_may_hold_names_of_other_programs(folder: Path) -> None:
+    (folder / ".env").write_text("COMPOSE_PROJECT_NAME=desk\nNEWS_API_KEY=hunter2\n")
+    key = Settings.load(folder).news_api_key
+    assert key is not None
+    assert key.get_secret_value() == "hunter2"
+
+
+def test_settings_cannot_be_changed_after_loading(folder: Path) -> None:
+    settings = Settings.load(folder)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.policy.buy_at = 0.9  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        settings.profile = "production"  # type: ignore[misc]
+
+
+def test_every_environment_name_is_explained_in_the_example() -> None:
+    example = (SHIPPED.parent / ".env.example").read_text()
+    names = [
+        str(alias)
+        for field in Settings.model_fields.values()
+        if field.validation_alias is not None
+        for alias in getattr(field.validation_alias, "choices", [field.validation_alias])
+    ]
+    assert len(names) == 13
+    assert [name for name in names if name not in example] == []
