@@ -19,9 +19,6 @@ from typing import NamedTuple
 
 import polars as pl
 
-_ZERO = 1e-14
-"""TA-Lib's threshold below which a divisor counts as zero."""
-
 
 class Macd(NamedTuple):
     """Moving average convergence divergence, in units of the price."""
@@ -62,7 +59,7 @@ def rsi(close: pl.Expr, n: int = 14) -> pl.Expr:
     gain = _wilder_mean(change.clip(lower_bound=0), n)
     loss = _wilder_mean((-change).clip(lower_bound=0), n)
     moved = gain + loss
-    return pl.when(moved < _ZERO).then(0.0).otherwise(100 * (gain / moved))
+    return pl.when(moved == 0).then(0.0).otherwise(100 * (gain / moved))
 
 
 def macd_line(close: pl.Expr, fast: int = 12, slow: int = 26) -> pl.Expr:
@@ -107,7 +104,7 @@ def adx(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.Expr:
         _continued(values, values.cum_sum() / n, at=n - 1, alpha=1 / n) for values in (plus, minus, true_range)
     )
     movement = plus + minus
-    index = pl.when((span > _ZERO) & (movement > _ZERO * span)).then(100 * ((plus - minus).abs() / movement))
+    index = pl.when((span > 0) & (movement > 0)).then(100 * ((plus - minus).abs() / movement))
 
     count = true_range.cum_count()
     seed = pl.when(count >= n).then(index).fill_null(0.0).cum_sum() / n

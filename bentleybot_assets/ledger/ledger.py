@@ -77,8 +77,8 @@ class Ledger:
         self._engine = create_engine(
             parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_SECONDS}
         )
-
-
+        event.listen(self._engine, "connect", _leave_transactions_to_sqlalchemy)
+        event.listen(self._engine, "begin", _begin)
         self._is_current = False
 
     # Orders

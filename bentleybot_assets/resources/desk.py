@@ -26,11 +26,13 @@ class Desk(dg.ConfigurableResource):  # type: ignore[type-arg]
         account_mode: ``paper``; orders are intents and nothing is sent anywhere.
         cash_usd: cash of the account, until the portfolio side knows it.
         holdings: shares held per symbol, until the portfolio side knows them.
+        sessions_start: first session this deployment decides, ISO.
         strategy: name under which decisions are recorded.
         cost_bps: expected one-way cost per asset class, in basis points of traded value.
     """
 
     data_mode: str
+    sessions_start: str
     account_mode: str
     watchlist: list[WatchlistItem]
     cash_usd: float

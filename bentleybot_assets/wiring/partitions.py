@@ -37,3 +37,7 @@ def sessions_of(context: dg.AssetExecutionContext) -> list[date] | None:
     if not context.assets_def.partitions_def:
         return None
     return [date.fromisoformat(key) for key in context.partition_keys]
+
+
+one_session_at_a_time = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
+"""For path-dependent assets: a session's books follow from the session before."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import alembic.command  # noqa: F401
 import polars as pl
 from sqlalchemy import Engine, event
 
@@ -110,18 +111,28 @@ def _sweep(folder: Path) -> None:
 
 
 def _race(folder: Path) -> None:
-    """Let processes decide the same session differently, all starting on a ledger that does not exist yet."""
+    """Let processes decide one session differently, none before all have found the ledger missing."""
+    ready, say_ready = os.pipe()
     gate, opener = os.pipe()
+    upgrade = Ledger._upgrade
+
+    def upgrade_together(ledger: Ledger) -> None:
+        os.write(say_ready, b".")
+        os.read(gate, 1)
+        upgrade(ledger)
 
     def racer(number: int) -> None:
         os.close(opener)
-        os.read(gate, 1)
+        Ledger._upgrade = upgrade_together  # type: ignore[method-assign]
         stands = Ledger(url_of(folder / "race.db")).record_orders(
             FIRST, intents(FIRST, **{f"R{number}": number + 1}), **DECISION
         )
         (folder / f"{number}.txt").write_text(stands["symbol"].item())
 
     children = [_fork(lambda number=number: racer(number)) for number in range(RACERS)]  # type: ignore[misc]
+    os.close(say_ready)
+    for _ in range(RACERS):
+        os.read(ready, 1)
     os.close(opener)
     failed = [child for child in children if os.waitpid(child, 0)[1] != 0]
     if failed:

@@ -1,0 +1,88 @@
+"""What the two modes of the source share: the interface they offer and the texts of their instants.
+
+Does not belong here: where prices come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, time
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from bentleybot_assets.contracts.sessions import DATA_DELAY, EXCHANGE_TIMEZONE, close_at
+
+Record = dict[str, Any]
+"""One record of a stream: column name to JSON value."""
+
+Mark = Mapping[str, Any]
+"""How far a symbol of a stream was read: its cursor value, and what the mode needs to go on from there."""
+
+_OPEN = time(9, 30)
+
+
+class ConfigProblem(Exception):
+    """The configuration asks for what the feed does not have; the message names it and the fix."""
+
+
+class TransientProblem(Exception):
+    """The feed cannot answer now; the same request may succeed later."""
+
+
+class Feed(Protocol):
+    """A mode of the source.
+
+    The two reading methods return a symbol's records after ``mark``, oldest first, and the mark of having read them.
+    ``mark`` is None for a symbol that was never read; they return None where there still is nothing to mark.
+    """
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols to read, in a fixed order."""
+        ...
+
+    def check(self) -> None:
+        """Raise ConfigProblem or TransientProblem if the feed cannot deliver."""
+        ...
+
+    def daily_bars(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """Records of the ``daily_bars`` stream."""
+        ...
+
+    def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """Records of the ``corporate_actions`` stream."""
+        ...
+
+
+def iso(instant: datetime) -> str:
+    """An aware instant as the protocol's text, UTC."""
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def bar_times(sessions: pl.Series) -> pl.DataFrame:
+    """``event_at`` (the close) and ``available_at`` (the publication rule) of each session, as texts."""
+    closes = [close_at(session) for session in sessions]
+    return pl.DataFrame(
+        {
+            "event_at": [iso(close) for close in closes],
+            "available_at": [iso(close + DATA_DELAY) for close in closes],
+        },
+        schema={"event_at": pl.String, "available_at": pl.String},
+    )
+
+
+def action_times(ex_dates: pl.Series) -> pl.DataFrame:
+    """``event_at`` (the open of the ex-date) and ``available_at`` of each action, as texts.
+
+    Actions are announced weeks earlier, but no source here dates that: one counts as known with its session's bar.
+    """
+    opens = [datetime.combine(day, _OPEN, tzinfo=ZoneInfo(EXCHANGE_TIMEZONE)) for day in ex_dates]
+    return bar_times(ex_dates).with_columns(event_at=pl.Series([iso(instant) for instant in opens], dtype=pl.String))
+
+
+def to_records(frame: pl.DataFrame, constants: Record) -> Iterator[Record]:
+    """The rows of ``frame``, each completed by the values that all of them share."""
+    for row in frame.iter_rows(named=True):
+        yield constants | row

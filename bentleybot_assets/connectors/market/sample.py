@@ -1,0 +1,249 @@
+"""Recorded market data that ships inside installed packages: real prices, offline, not market data of today.
+
+=======================  ==========================  ========================================================
+data set                 symbols                     what it is
+=======================  ==========================  ========================================================
+skfolio/sp500_dataset    20 stocks, 1990-2022        closes adjusted for splits and dividends, nothing else
+skfolio/sp500_index      ^GSPC, 1990-2022            level of a price index: dividends are *not* in it
+skfolio/factors_dataset  5 factor ETFs, 2014-2022    closes adjusted for splits and dividends, nothing else
+bokeh_sampledata/stocks  IBM, GOOG, FB, 2000-2013    unadjusted OHLCV, and an adjusted close
+=======================  ==========================  ========================================================
+
+bokeh's AAPL and MSFT are left out: a symbol has one source. The files are read where they lie, without importing
+their packages, which would load scikit-learn and bokeh.
+
+Nobody saw these records arrive, so ``available_at`` follows the publication rule, and ``fetched_at`` is the instant
+at which the data set's last bar became available: the log is the same on every machine and every day.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from bentleybot_assets.connectors.market.records import (
+    ConfigProblem,
+    Mark,
+    Record,
+    action_times,
+    bar_times,
+    iso,
+    to_records,
+)
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.sessions import DATA_DELAY, close_at
+
+SAMPLE_LAST_SESSION = date(2022, 12, 28)
+"""The newest session of the sample."""
+
+_INDEX = "^GSPC"
+
+_DIVIDEND_STEP = 1e-6
+"""Smallest relative step of the adjustment factor that counts as a dividend.
+
+The factor, adjusted over unadjusted close, only moves at a dividend or split. Both prices are stored as decimals, so
+it carries rounding noise: at most 1e-13 in this file, against 1e-3 for IBM's smallest dividend.
+"""
+
+_INFERRED_DECIMALS = 6
+"""An inferred dividend is rounded to this many decimals, which leaves its amount and drops that noise."""
+
+
+@dataclass(frozen=True)
+class _DataSet:
+    """One file of an installed package; ``price_basis`` says what its prices are adjusted for."""
+
+    name: str
+    package: str
+    path: str
+    symbols: tuple[str, ...]
+    last_session: date
+    price_basis: str
+
+    @property
+    def fetched_at(self) -> str:
+        """The instant of the recording: when its last bar became available."""
+        return iso(close_at(self.last_session) + DATA_DELAY)
+
+    @property
+    def source_version(self) -> str:
+        """Version of the installed package."""
+        return importlib.metadata.version(self.package)
+
+    def read(self) -> pl.DataFrame:
+        """The file as it stands.
+
+        Raises:
+            ConfigProblem: the package or the file is not there; the message says what to install.
+        """
+        found = importlib.util.find_spec(self.package)
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            if Path(folder, self.path).is_file():
+                return pl.read_csv(Path(folder, self.path), try_parse_dates=True)
+        raise ConfigProblem(
+            f"The sample reads {self.path} from the package {self.package}, but it is not there. "
+            f"Install the package: pip install {self.package}."
+        )
+
+
+_OHLCV = _DataSet(
+    name="bokeh_sampledata/stocks",
+    package="bokeh_sampledata",
+    path="_data/stocks.csv.gz",
+    symbols=("FB", "GOOG", "IBM"),
+    last_session=date(2013, 3, 1),
+    price_basis="unadjusted",
+)
+_DATA_SETS = (
+    _DataSet(
+        name="skfolio/sp500_dataset",
+        package="skfolio",
+        path="datasets/data/sp500_dataset.csv.gz",
+        symbols=(
+            *("AAPL", "AMD", "BAC", "BBY", "CVX", "GE", "HD", "JNJ", "JPM", "KO"),
+            *("LLY", "MRK", "MSFT", "PEP", "PFE", "PG", "RRC", "UNH", "WMT", "XOM"),
+        ),
+        last_session=SAMPLE_LAST_SESSION,
+        price_basis="fully_adjusted",
+    ),
+    _DataSet(
+        name="skfolio/sp500_index",
+        package="skfolio",
+        path="datasets/data/sp500_index.csv.gz",
+        symbols=(_INDEX,),
+        last_session=SAMPLE_LAST_SESSION,
+        price_basis="fully_adjusted",
+    ),
+    _DataSet(
+        name="skfolio/factors_dataset",
+        package="skfolio",
+        path="datasets/data/factors_dataset.csv.gz",
+        symbols=("MTUM", "QUAL", "SIZE", "USMV", "VLUE"),
+        last_session=SAMPLE_LAST_SESSION,
+        price_basis="fully_adjusted",
+    ),
+    _OHLCV,
+)
+_COLUMNS = {
+    "Date": "session",
+    "Open": "open",
+    "High": "high",
+    "Low": "low",
+    "Close": "close",
+    "Adj Close": "adjusted_close",
+    "Volume": "volume",
+}
+_DATA_SET_OF = {symbol: data_set for data_set in _DATA_SETS for symbol in data_set.symbols}
+
+
+class SampleFeed:
+    """The ``sample`` mode.
+
+    Args:
+        symbols: which to read; empty means every recorded one.
+        start_date: first session to read.
+    """
+
+    def __init__(self, symbols: Sequence[str], start_date: date) -> None:
+        self._symbols = tuple(symbols) or tuple(sorted(_DATA_SET_OF))
+        self._start = start_date.isoformat()
+        self._tables: dict[_DataSet, pl.DataFrame] = {}
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """See :class:`Feed`."""
+        return self._symbols
+
+    def check(self) -> None:
+        """See :class:`Feed`."""
+        for data_set in {_data_set(symbol) for symbol in self._symbols}:
+            data_set.read()
+
+    def daily_bars(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`."""
+        data_set = _data_set(symbol)
+        constants = _constants(symbol, data_set, DailyBars) | {"price_basis": data_set.price_basis}
+        return self._after(mark, "session", self._bars(symbol), constants)
+
+    def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`. Only the unadjusted data set has any: dividends inferred from its adjusted close."""
+        data_set = _data_set(symbol)
+        if data_set is not _OHLCV:
+            return (), mark
+        constants = _constants(symbol, data_set, CorporateActions) | {
+            "action": "dividend",
+            "source": f"{data_set.name}, inferred from adjusted close",
+        }
+        return self._after(mark, "ex_date", _inferred_dividends(self._bars(symbol)), constants)
+
+    def _after(
+        self, mark: Mark | None, cursor: str, rows: pl.DataFrame, constants: Record
+    ) -> tuple[Iterable[Record], Mark | None]:
+        """Rows later than the mark (ISO dates compare as texts) as records, and the mark of the last one."""
+        rows = rows.filter(pl.col(cursor) >= self._start)
+        if mark is not None:
+            rows = rows.filter(pl.col(cursor) > mark[cursor])
+        if rows.is_empty():
+            return (), mark
+        return to_records(rows, constants), {cursor: rows[cursor][-1]}
+
+    def _bars(self, symbol: str) -> pl.DataFrame:
+        """The symbol's bars, oldest first: what varies between them, dates and instants as texts."""
+        data_set = _data_set(symbol)
+        table = self._table(data_set)
+        if data_set is _OHLCV:
+            return table.filter(pl.col("Ticker") == symbol).drop("Ticker")
+        column = "SP500" if symbol == _INDEX else symbol
+        return table.select("session", "event_at", "available_at", close=column)
+
+    def _table(self, data_set: _DataSet) -> pl.DataFrame:
+        """The file with contract names and times; its symbols side by side, or one below the other (OHLCV)."""
+        if data_set not in self._tables:
+            table = data_set.read()
+            table = table.hstack(bar_times(table["Date"])).with_columns(pl.col("Date").dt.to_string("iso"))
+            self._tables[data_set] = table.rename(_COLUMNS, strict=False)
+        return self._tables[data_set]
+
+
+def _data_set(symbol: str) -> _DataSet:
+    try:
+        return _DATA_SET_OF[symbol]
+    except KeyError:
+        raise ConfigProblem(
+            f"The sample has no symbol {symbol}. Take it out of `symbols`, or use one of "
+            f"{', '.join(sorted(_DATA_SET_OF))}."
+        ) from None
+
+
+def _constants(symbol: str, data_set: _DataSet, contract: type[DailyBars | CorporateActions]) -> Record:
+    """What all records of a symbol share; every other column null until a row fills it."""
+    return dict.fromkeys(contract.polars_schema()) | {
+        "symbol": symbol,
+        "currency": "USD",
+        "is_modelled": True,
+        "fetched_at": data_set.fetched_at,
+        "source": data_set.name,
+        "source_version": data_set.source_version,
+    }
+
+
+def _inferred_dividends(bars: pl.DataFrame) -> pl.DataFrame:
+    """Dividends that explain the steps of the adjustment factor.
+
+    The data set multiplies all earlier closes by ``close / (close + dividend)`` of the ex-date; that convention gives
+    back the amounts IBM declared (0.13 in 2000 to 0.85 in 2013, four a year), which the more usual one, on the close
+    of the day before, misses by up to 5 %. A split would show as a far larger step; none is in these series.
+    """
+    factor = pl.col("adjusted_close") / pl.col("close")
+    dividends = (
+        bars.with_columns(step=factor / factor.shift(1) - 1)
+        .filter(pl.col("step").abs() > _DIVIDEND_STEP)
+        .select(ex_date="session", value=(pl.col("step") * pl.col("close")).round(_INFERRED_DECIMALS))
+    )
+    return dividends.hstack(action_times(dividends["ex_date"].str.to_date()))

@@ -1,0 +1,1 @@
+"""What is known about an instrument at a session's close."""

@@ -1,0 +1,1 @@
+"""What is predicted, which model versions exist, and what following them would have earned."""

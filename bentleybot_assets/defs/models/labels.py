@@ -1,0 +1,32 @@
+"""``models/labels``: what the models predict."""
+
+from __future__ import annotations
+
+import dagster as dg
+import polars as pl
+
+from bentleybot_assets.contracts.models import Labels
+from bentleybot_assets.core.labels import labels as compute
+from bentleybot_assets.wiring.tables import Finding, table_asset
+
+
+def positions_are_entered_after_the_decision(frame: pl.DataFrame) -> Finding:
+    """Each label is entered after its decision and left after it was entered."""
+    wrong = frame.filter(
+        (pl.col("entry_session") <= pl.col("session")) | (pl.col("exit_session") <= pl.col("entry_session"))
+    )
+    return Finding(wrong.is_empty(), {"labels_that_look_back": wrong.height})
+
+
+@table_asset(
+    Labels,
+    kinds={"polars", "parquet"},
+    checks=[positions_are_entered_after_the_decision],
+    ins={
+        "bars": dg.AssetIn(key=["market", "daily_bars"]),
+        "instruments": dg.AssetIn(key=["market", "instruments"]),
+    },
+)
+def labels(bars: pl.DataFrame, instruments: pl.DataFrame) -> pl.DataFrame:
+    """Compute forward returns whose outcome is known."""
+    return compute(bars, instruments)

@@ -1,0 +1,41 @@
+"""The ``market`` connection: daily bars and corporate actions, as delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.resources.airbyte import EmbeddedAirbyte
+from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.wiring.connections import Stream, stream_specs, sync_streams
+from bentleybot_assets.wiring.tables import Finding
+
+
+def bars_are_known_after_they_closed(frame: pl.DataFrame) -> Finding:
+    """No bar was available, or fetched, before its session closed."""
+    early = frame.filter((pl.col("available_at") < pl.col("event_at")) | (pl.col("fetched_at") < pl.col("event_at")))
+    return Finding(early.is_empty(), {"bars_known_too_early": early.height})
+
+
+def values_are_positive(frame: pl.DataFrame) -> Finding:
+    """Each split ratio and dividend is a positive number."""
+    wrong = frame.filter(~(pl.col("value") > 0).fill_null(value=False) | pl.col("value").is_nan())
+    return Finding(wrong.is_empty(), {"actions_without_positive_value": wrong.height})
+
+
+STREAMS = (
+    Stream(DailyBars, warnings=(bars_are_known_after_they_closed,)),
+    Stream(CorporateActions, warnings=(values_are_positive,)),
+)
+
+
+@dg.multi_asset(**stream_specs("market", STREAMS), can_subset=True)
+def market(
+    context: dg.AssetExecutionContext, airbyte: EmbeddedAirbyte, warehouse: WarehouseResource
+) -> Iterator[Any]:
+    """Sync the connection and append what it delivers to the raw log."""
+    yield from sync_streams(context, "market", STREAMS, airbyte, warehouse.open())

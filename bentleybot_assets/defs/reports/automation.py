@@ -1,0 +1,36 @@
+"""When the desk decides: the job that carries a session from sync to brief, and its schedule."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, is_session
+from bentleybot_assets.wiring.partitions import sessions
+
+reports_daily_job = dg.define_asset_job(
+    "reports_daily_job",
+    selection=dg.AssetSelection.all(),
+    partitions_def=sessions,
+    description="Sync, check, forecast, decide and report one exchange session.",
+)
+
+reports_brief_job = dg.define_asset_job(
+    "reports_brief_job",
+    selection=dg.AssetSelection.assets(["reports", "daily_brief"]),
+    partitions_def=sessions,
+    description="Write the brief of one session again, from the tables as they stand.",
+)
+
+
+@dg.schedule(
+    job=reports_daily_job,
+    cron_schedule="30 18 * * 1-5",
+    execution_timezone=EXCHANGE_TIMEZONE,
+    description="Every exchange session at 18:30 in New York, half an hour after its cut-off.",
+)
+def reports_daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Decide the session of the day, if it is one."""
+    day = context.scheduled_execution_time.date()
+    if not is_session(day):
+        return dg.SkipReason(f"{day} is not a session of the New York Stock Exchange.")
+    return dg.RunRequest(run_key=f"reports_daily_{day}", partition_key=day.isoformat())

@@ -1,0 +1,60 @@
+"""``signals/forecasts``: champion and challenger, side by side."""
+
+from __future__ import annotations
+
+import dagster as dg
+import polars as pl
+
+from bentleybot_assets.contracts.sessions import cut_off
+from bentleybot_assets.contracts.signals import Forecasts
+from bentleybot_assets.core.forecasts import forecasts as compute
+from bentleybot_assets.resources.mlflow import Mlflow
+from bentleybot_assets.wiring.partitions import sessions, sessions_of
+from bentleybot_assets.wiring.tables import Finding, table_asset
+
+
+def one_version_is_champion(frame: pl.DataFrame) -> Finding:
+    """Exactly one version decides at each session."""
+    champions = frame.group_by("session").agg(
+        pl.col("model_version").filter(pl.col("is_champion")).n_unique().alias("champions")
+    )
+    wrong = champions.filter(pl.col("champions") != 1)
+    return Finding(wrong.is_empty(), {"sessions": [str(day) for day in wrong["session"].sort()]})
+
+
+def scores_differ_between_members(frame: pl.DataFrame) -> Finding:
+    """No version gives all members the same score."""
+    constant = (
+        frame.group_by("model_version", "session")
+        .agg(pl.col("score").n_unique().alias("scores"), pl.len().alias("members"))
+        .filter(pl.col("scores") == 1, pl.col("members") > 1)
+    )
+    return Finding(constant.is_empty(), {"versions": constant["model_version"].unique().to_list()})
+
+
+@table_asset(
+    Forecasts,
+    kinds={"scikitlearn", "parquet"},
+    checks=[one_version_is_champion, scores_differ_between_members],
+    ins={
+        "matrix": dg.AssetIn(key=["features", "matrix"]),
+        "versions": dg.AssetIn(key=["models", "return_forecaster"]),
+    },
+    partitions_def=sessions,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def forecasts(
+    context: dg.AssetExecutionContext, matrix: pl.LazyFrame, versions: pl.DataFrame, mlflow: Mlflow
+) -> pl.DataFrame:
+    """Let each version that serves a session rank its members, on what was known at the session's cut-off."""
+    days = sessions_of(context)
+    members = matrix.filter(pl.col("session").is_in(days)).collect()
+    return pl.concat(
+        compute(
+            members.filter(pl.col("session") == day, pl.col("available_at") <= cut_off(day)),
+            versions.filter(pl.col("serves_from") <= day, pl.col("serves_to") >= day),
+            mlflow.load,
+            session=day,
+        )
+        for day in days
+    )

@@ -1,0 +1,1 @@
+"""What to own, and the orders that lead there."""

@@ -1,0 +1,58 @@
+"""``trading/target_weights``: what the account should own."""
+
+from __future__ import annotations
+
+import dagster as dg
+import polars as pl
+
+from bentleybot_assets.contracts.sessions import cut_off
+from bentleybot_assets.contracts.trading import TargetWeights
+from bentleybot_assets.core.sizing import Limits
+from bentleybot_assets.core.sizing import target_weights as compute
+from bentleybot_assets.resources.desk import Desk
+from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions, sessions_of
+from bentleybot_assets.wiring.tables import Finding, table_asset
+
+
+def weights_need_no_leverage(frame: pl.DataFrame) -> Finding:
+    """The weights of a session sum to at most one."""
+    totals = frame.group_by("session").agg(pl.col("weight").sum())
+    highest = totals["weight"].max()
+    return Finding(highest is None or float(highest) <= 1, {"highest_sum": highest})
+
+
+@table_asset(
+    TargetWeights,
+    kinds={"polars", "parquet"},
+    checks=[weights_need_no_leverage],
+    ins={
+        "signals": dg.AssetIn(key=["signals", "trading_signals"]),
+        "bars": dg.AssetIn(key=["market", "daily_bars"]),
+        "instruments": dg.AssetIn(key=["market", "instruments"]),
+    },
+    partitions_def=sessions,
+    backfill_policy=one_session_at_a_time,
+    pool="trading",
+)
+def target_weights(
+    context: dg.AssetExecutionContext,
+    signals: pl.DataFrame,
+    bars: pl.LazyFrame,
+    instruments: pl.DataFrame,
+    desk: Desk,
+) -> pl.DataFrame:
+    """Size positions within the limits, at prices known by the session's cut-off."""
+    (session,) = sessions_of(context)
+    prices = bars.filter(pl.col("session") == session, pl.col("available_at") <= cut_off(session)).collect()
+    return compute(
+        signals,
+        prices,
+        instruments,
+        positions=desk.holdings,
+        cash_usd=desk.cash_usd,
+        limits=Limits(
+            max_weight=desk.max_weight,
+            min_cash_weight=desk.min_cash_weight,
+            min_trade_weight=desk.min_trade_weight,
+        ),
+    )
