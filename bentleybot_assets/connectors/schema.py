@@ -14,7 +14,6 @@ from bentleybot_assets.contracts._base import Contract
 _JSON_TYPES: dict[Any, dict[str, str]] = {
     pl.String: {"type": "string"},
     pl.Float64: {"type": "number"},
-    pl.Int64: {"type": "integer"},
     pl.Boolean: {"type": "boolean"},
     pl.Date: {"type": "string", "format": "date"},
     pl.Datetime: {"type": "string", "format": "date-time", "airbyte_type": "timestamp_with_timezone"},

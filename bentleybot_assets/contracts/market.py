@@ -72,7 +72,7 @@ class DailyBars(Contract):
     @pa.check("session", name="session_is_a_nyse_session")
     def _session_is_a_nyse_session(cls, data: PolarsData) -> pl.LazyFrame:
         day = pl.col(data.key)
-        return data.lazyframe.select((day.dt.weekday() <= 5) & ~day.is_in(closures()))
+        return data.lazyframe.select((day.dt.weekday() <= 5) & ~day.is_in(closures().implode()))
 
     @pa.check("session", name="bar_was_closed_when_fetched")
     def _bar_was_closed_when_fetched(cls, data: PolarsData) -> pl.LazyFrame:

@@ -38,7 +38,7 @@ def rank_ic(forecasts: pl.DataFrame, labels: pl.DataFrame, *, horizon: int) -> p
     """
     outcomes = labels.filter(pl.col("horizon_sessions") == horizon).select("symbol", "session", "forward_return")
     by_session = ("algorithm", "session")
-    ranked = forecasts.join(outcomes, on=["symbol", "session"]).with_columns(
+    ranked = forecasts.join(outcomes, on=["symbol", "session"], maintain_order="left").with_columns(
         score_rank=pl.col("score").rank("average").over(by_session),
         return_rank=pl.col("forward_return").rank("average").over(by_session),
     )

@@ -87,36 +87,33 @@ def atr(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.Expr:
     return _wilder_mean(_true_range(high, low, close), n)
 
 
-def adx(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.Expr:
+def adx(high: pl.Expr, low: pl.Expr, n: int = 14) -> pl.Expr:
     """Average directional index of Wilder (1978), 0 to 100, from bar ``2 n`` on.
 
-    TA-Lib's two peculiarities are kept: the smoothed movements are seeded with ``n - 1`` values, not ``n``; and a
-    bar without any movement counts as 0 in the seed but leaves the index unchanged later.
+    The true range, and with it the close, cancels out of the index. As smoothing is linear, the smoothed upward less
+    downward movement is the smoothed signed one, and their sum the smoothed size.
+
+    TA-Lib seeds the smoothed movements with ``n - 1`` values, not ``n``, and leaves them out of the first mean of the
+    index; before an instrument has moved at all, its index is 0.
     """
     up = high - high.shift(1)
     down = low.shift(1) - low
-    true_range = _true_range(high, low, close)
-    is_bar = true_range.is_not_null()
-    plus = pl.when(is_bar).then(pl.when((up > 0) & (up > down)).then(up).otherwise(0.0))
-    minus = pl.when(is_bar).then(pl.when((down > 0) & (down > up)).then(down).otherwise(0.0))
-
-    plus, minus, span = (
-        _continued(values, values.cum_sum() / n, at=n - 1, alpha=1 / n) for values in (plus, minus, true_range)
+    movement = (
+        pl.when(up > down)
+        .then(up.clip(lower_bound=0))
+        .when(down > up)
+        .then(-down.clip(lower_bound=0))
+        .when(up == down)
+        .then(0.0)
     )
-    movement = plus + minus
-    index = pl.when((span > 0) & (movement > 0)).then(100 * ((plus - minus).abs() / movement))
-
-    count = true_range.cum_count()
-    seed = pl.when(count >= n).then(index).fill_null(0.0).cum_sum() / n
-    smoothed = (
-        pl.when(is_bar & (count >= 2 * n))
-        .then(index)
-        .when(is_bar & (count == 2 * n - 1))
-        .then(seed)
-        .ewm_mean(alpha=1 / n, adjust=False, ignore_nulls=True)
+    net, size = (
+        _continued(values, values.cum_sum() / n, at=n - 1, alpha=1 / n) for values in (movement, movement.abs())
     )
+    index = 100 * (net / size).abs().fill_nan(0.0)
+    count = movement.cum_count()
+    first_mean = pl.when(count >= n).then(index).cum_sum() / n
     # Rounding may lift a mean of nothing but 100s above 100.
-    return pl.when(is_bar).then(smoothed.forward_fill().clip(upper_bound=100))
+    return _continued(index, first_mean, at=2 * n - 1, alpha=1 / n, count=count).clip(upper_bound=100)
 
 
 def obv(close: pl.Expr, volume: pl.Expr) -> pl.Expr:
@@ -194,9 +191,11 @@ def _exponential_mean(values: pl.Expr, n: int, *, at: int) -> pl.Expr:
     return _continued(values, window.cum_sum() / n, at=at, alpha=2 / (n + 1))
 
 
-def _continued(values: pl.Expr, seed: pl.Expr, *, at: int, alpha: float) -> pl.Expr:
+def _continued(
+    values: pl.Expr, seed: pl.Expr, *, at: int, alpha: float, count: pl.Expr | None = None
+) -> pl.Expr:
     """Null before value number ``at``, ``seed`` there, then the exponentially weighted mean from the seed on."""
-    count = values.cum_count()
+    count = values.cum_count() if count is None else count
     return (
         pl.when(count > at)
         .then(values)

@@ -70,7 +70,7 @@ def technical(bars: pl.DataFrame) -> pl.DataFrame:
         "macd_line": indicators.macd_line(price, 12, 26),
         "atr_14": indicators.atr(high, low, close, 14) / close,
         "bollinger_b": indicators.bollinger(price, 20, 2.0).percent_b,
-        "adx_14": indicators.adx(high, low, close, 14),
+        "adx_14": indicators.adx(high, low, 14),
         "obv": indicators.obv(close, volume),
         "ma_50_gap": indicators.moving_average_gap(price, 50),
         "ma_200_gap": indicators.moving_average_gap(price, 200),

@@ -15,6 +15,7 @@ Rules, the same for every year Y:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from bentleybot_assets.core.matrix import FEATURES
 
 if TYPE_CHECKING:
     from sklearn.linear_model import Ridge
+    from threadpoolctl import ThreadpoolController
 
 ARITHMETIC_VERSION = 1
 """Raise it with every change to how a version is trained: it enters ``model_version``."""
@@ -114,9 +116,8 @@ def fit(training: pl.DataFrame, features: tuple[str, ...]) -> Ridge:
         features: columns to use. The model remembers them and refuses others.
     """
     from sklearn.linear_model import Ridge
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _thread_pools().limit(limits=1, user_api="blas"):
         return Ridge(alpha=RIDGE_ALPHA, solver="cholesky").fit(
             training.select(features), training[TARGET].to_numpy()
         )
@@ -224,6 +225,14 @@ class _Window:
             parameters=settings,
             training=training,
         )
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    """The linear algebra libraries that scikit-learn has loaded; finding them takes longer than a fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _only_feature_version(matrix: pl.DataFrame) -> str:

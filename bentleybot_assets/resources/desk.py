@@ -6,7 +6,7 @@ import dagster as dg
 
 
 class WatchlistItem(dg.Config):
-    """An instrument on the watchlist; dates are ISO, empty means open."""
+    """An instrument on the watchlist; dates are ISO."""
 
     symbol: str
     name: str
@@ -14,8 +14,8 @@ class WatchlistItem(dg.Config):
     sector: str
     currency: str = "USD"
     exchange: str = "XNYS"
-    valid_from: str = ""
-    valid_to: str = ""
+    valid_from: str
+    valid_to: str | None = None
 
 
 class Desk(dg.ConfigurableResource):  # type: ignore[type-arg]

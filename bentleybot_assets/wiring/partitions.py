@@ -29,7 +29,7 @@ def session_partitions(first: date) -> dg.TimeWindowPartitionsDefinition:
 
 
 sessions = session_partitions(DEFAULT_FIRST_SESSION)
-"""What partitioned assets declare; ``build_defs`` puts the partitions that the settings ask for in its place."""
+"""What partitioned assets declare; see :func:`move_sessions_start`."""
 
 
 def sessions_of(context: dg.AssetExecutionContext) -> list[date] | None:
@@ -41,3 +41,13 @@ def sessions_of(context: dg.AssetExecutionContext) -> list[date] | None:
 
 one_session_at_a_time = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 """For path-dependent assets: a session's books follow from the session before."""
+
+
+def move_sessions_start(definitions: dg.Definitions, first: date) -> dg.Definitions:
+    """The same definitions with session partitions that begin at ``first``."""
+    if first == DEFAULT_FIRST_SESSION:
+        return definitions
+    moved = session_partitions(first)
+    return definitions.map_resolved_asset_specs(
+        func=lambda spec: spec.replace_attributes(partitions_def=moved) if spec.partitions_def else spec
+    )

@@ -119,8 +119,8 @@ def table_asset(
             metadata={**table_metadata(contract), **code_reference(compute)},
             check_specs=[
                 *contract_check_specs(key),
-                *(_domain_spec(key, check, blocking=True) for check in checks),
-                *(_domain_spec(key, check, blocking=False) for check in warnings),
+                *(domain_check_spec(key, check, blocking=True) for check in checks),
+                *(domain_check_spec(key, check, blocking=False) for check in warnings),
             ],
             ins=ins,
             deps=deps,
@@ -154,12 +154,14 @@ class _Publication:
         sessions = sessions_of(self.context)
         outcome = audit(self.contract, frame, published_rows=self.warehouse.row_count(self.contract, sessions))
         outcome = _of_sessions_only(self.contract, outcome, sessions)
-        yield from audit_results(dg.AssetKey(list(self.contract.asset_key())), self.contract, outcome)
+        key = dg.AssetKey(list(self.contract.asset_key()))
+        yield contract_result(key, outcome.faults)
         if outcome.published is None:
             raise NotPublishedError(self.contract, " ".join(fault.message for fault in outcome.faults))
+        yield quarantine_result(key, outcome.quarantined, outcome.quarantined_rows)
         findings = {check: check(outcome.published) for check in (*self.checks, *self.warnings)}
         for check, finding in findings.items():
-            yield _domain_result(check, finding, blocking=check in self.checks)
+            yield domain_check_result(check, finding, asset_key=key, blocking=check in self.checks)
         failed = [_name(check) for check in self.checks if not findings[check].passed]
         if failed:
             raise NotPublishedError(self.contract, f"Blocking check(s) failed: {', '.join(failed)}.")
@@ -246,32 +248,27 @@ def contract_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def audit_results(key: dg.AssetKey, contract: type[Contract], outcome: Audit) -> Iterator[dg.AssetCheckResult]:
-    """What the audit found, as results of the two checks of :func:`contract_check_specs`."""
-    yield dg.AssetCheckResult(
+def contract_result(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.AssetCheckResult:
+    """The result of the contract check: why a frame was condemned, if it was."""
+    return dg.AssetCheckResult(
         asset_key=key,
         check_name=CONTRACT_CHECK,
-        passed=outcome.passed,
+        passed=not faults,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(fault.message for fault in outcome.faults) or None,
-        metadata={"faults": len(outcome.faults), "rules": sorted({fault.rule for fault in outcome.faults})},
+        description=" ".join(fault.message for fault in faults) or None,
+        metadata={"rules": sorted({fault.rule for fault in faults})} if faults else {},
     )
-    if not outcome.passed:
-        return
-    yield dg.AssetCheckResult(
+
+
+def quarantine_result(key: dg.AssetKey, quarantined: pl.DataFrame, rows: int) -> dg.AssetCheckResult:
+    """The result of the quarantine check: which rows were set aside."""
+    return dg.AssetCheckResult(
         asset_key=key,
         check_name=QUARANTINE_CHECK,
-        passed=outcome.quarantined_rows == 0,
+        passed=rows == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        description="\n".join(describe(outcome.quarantined.head(_EXAMPLES))) or None,
-        metadata={
-            "quarantined_rows": outcome.quarantined_rows,
-            **(
-                {"rows": previews.table(outcome.quarantined.drop("table"), _EXAMPLES)}
-                if outcome.quarantined_rows
-                else {}
-            ),
-        },
+        description="\n".join(describe(quarantined.head(_EXAMPLES))) or None,
+        metadata={"quarantined_rows": rows, "rows": previews.table(quarantined.drop("table"), _EXAMPLES)} if rows else {},
     )
 
 
@@ -289,14 +286,17 @@ def _of_sessions_only(contract: type[Contract], outcome: Audit, sessions: list[d
     return Audit(None, outcome.quarantined, outcome.quarantined_rows, (Fault("rows_are_of_the_run", "session", message),))
 
 
-def _domain_spec(key: dg.AssetKey, check: TableCheck, *, blocking: bool) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        _name(check), asset=key, blocking=blocking, description=inspect.getdoc(check)
-    )
+def domain_check_spec(key: dg.AssetKey, check: TableCheck, *, blocking: bool) -> dg.AssetCheckSpec:
+    """The spec of a domain check."""
+    return dg.AssetCheckSpec(_name(check), asset=key, blocking=blocking, description=inspect.getdoc(check))
 
 
-def _domain_result(check: TableCheck, finding: Finding, *, blocking: bool) -> dg.AssetCheckResult:
+def domain_check_result(
+    check: TableCheck, finding: Finding, *, asset_key: dg.AssetKey, blocking: bool
+) -> dg.AssetCheckResult:
+    """What a domain check found, as its result."""
     return dg.AssetCheckResult(
+        asset_key=asset_key,
         check_name=_name(check),
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,

@@ -123,6 +123,8 @@ class MarketSource(AbstractSource):
     def _feed(self, config: Mapping[str, Any]) -> Feed:
         symbols = config.get("symbols", [])
         start = _start_date(config)
+        if start < FIRST_DAY:
+            raise ConfigProblem(f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later.")
         if config["mode"] == "sample":
             return SampleFeed(symbols, start)
         if not symbols:
@@ -165,7 +167,7 @@ class MarketStream(Stream, CheckpointMixin):
         self._read = read
         self._mode = mode
         self._start_date = start_date
-        self._state: Mapping[str, Any] = {}
+        self._state: MutableMapping[str, Any] = {}
 
     @property
     def primary_key(self) -> list[str]:
@@ -184,7 +186,7 @@ class MarketStream(Stream, CheckpointMixin):
     @property
     def state(self) -> MutableMapping[str, Any]:
         """Marks of the symbols read so far."""
-        return dict(self._state)
+        return self._state
 
     @state.setter
     def state(self, value: MutableMapping[str, Any]) -> None:

@@ -11,11 +11,15 @@ changed, all prices have moved and the whole history is sent again, so that its 
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
+import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -35,9 +39,7 @@ from bentleybot_assets.connectors.market.records import (
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.contracts.sessions import (
     EXCHANGE_TIMEZONE,
-    FIRST_DAY,
     last_closed_session,
-    previous_session,
 )
 
 _PRICES = {
@@ -52,3 +54,255 @@ _NOISE = 1e-5
 """Relative difference below which a price is unchanged: Yahoo computes in single precision, anew for each answer."""
 
 _TIMEOUT_SECONDS = 30
+_A_WEEK = timedelta(days=7)
+
+_logger = logging.getLogger("airbyte.market")
+
+
+@dataclass(frozen=True)
+class _History:
+    """One answer of Yahoo. Frames are oldest first; ``session`` and ``ex_date`` are dates.
+
+    Attributes:
+        bars: closed sessions, prices and volume as floats; null where Yahoo has none.
+        actions: ``ex_date``, ``action``, ``value`` up to the last closed session.
+        currency: of the prices.
+        fetched_at: when it was fetched.
+    """
+
+    bars: pl.DataFrame
+    actions: pl.DataFrame
+    currency: str
+    fetched_at: datetime
+
+
+class YahooFeed:
+    """The ``yahoo`` mode.
+
+    Args:
+        symbols: which to read, as Yahoo names them.
+        start_date: first session to read.
+        lookback_sessions: sessions already read that are read again.
+        base_url: where to send requests instead of to Yahoo; None for Yahoo.
+        clock: the present, timezone-aware.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        start_date: date,
+        *,
+        lookback_sessions: int,
+        base_url: str | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._symbols = tuple(symbols)
+        self._start = start_date
+        self._lookback = lookback_sessions
+        self._session = _open_session(base_url)
+        self._clock = clock
+        self._answers: dict[tuple[str, date], _History] = {}
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """See :class:`Feed`."""
+        return self._symbols
+
+    def check(self) -> None:
+        """See :class:`Feed`. Asks for the first symbol's newest bars."""
+        self._history(self._symbols[0], last_closed_session(self._clock()) - _A_WEEK)
+
+    def daily_bars(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`."""
+        history, is_rebased = self._since(symbol, mark)
+        bars = history.bars
+        if bars.is_empty():
+            return (), mark
+        recent = _recent(bars, self._lookback)
+        if mark is not None and not is_rebased:
+            bars = bars.filter(_is_news(bars, mark))
+        rows = _with_knowledge_time(bars.hstack(bar_times(bars["session"])), "session", history.fetched_at)
+        constants = _constants(symbol, history, DailyBars) | {"price_basis": "split_adjusted"}
+        return to_records(rows, constants), {"session": max(recent), "recent": recent}
+
+    def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`. The mark's ``ex_date`` is the last session looked at, whether or not it had an action."""
+        history, is_rebased = self._since(symbol, mark)
+        if history.bars.is_empty():
+            return (), mark
+        actions = history.actions
+        if mark is not None and not is_rebased:
+            actions = actions.filter(pl.col("ex_date") > date.fromisoformat(mark["ex_date"]))
+        recent = _recent(history.bars, self._lookback)
+        rows = actions.hstack(action_times(actions["ex_date"]))
+        rows = _with_knowledge_time(rows, "ex_date", history.fetched_at)
+        constants = _constants(symbol, history, CorporateActions)
+        return to_records(rows, constants), {"ex_date": max(recent), "recent": recent}
+
+    def _since(self, symbol: str, mark: Mark | None) -> tuple[_History, bool]:
+        """What Yahoo has from the look-back on, or all of it if never read or if prices moved; and whether they did."""
+        if mark is None:
+            return self._history(symbol, self._start), False
+        oldest = min(mark["recent"])
+        history = self._history(symbol, date.fromisoformat(oldest))
+        if _is_news(history.bars.head(1), mark).any():
+            return self._history(symbol, self._start), True
+        return history, False
+
+    def _history(self, symbol: str, first: date) -> _History:
+        """Yahoo's answer from ``first`` to the last closed session; asked once, so that both streams agree."""
+        if (symbol, first) not in self._answers:
+            now = self._clock()
+            self._answers[symbol, first] = _download(self._session, symbol, first, last_closed_session(now), now)
+        return self._answers[symbol, first]
+
+
+def _download(session: Any, symbol: str, first: date, through: date, now: datetime) -> _History:
+    """Ask Yahoo for the sessions from ``first`` to ``through``.
+
+    Raises:
+        ConfigProblem: Yahoo has no bars for the symbol, or it does not trade on New York's calendar.
+        TransientProblem: Yahoo cannot be reached, limits the rate or answers nonsense.
+    """
+    import yfinance
+    from curl_cffi.requests.exceptions import RequestException
+    from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
+
+    ticker = yfinance.Ticker(symbol, session=session)
+    try:
+        table = ticker.history(
+            start=first.isoformat(),
+            end=(through + timedelta(days=1)).isoformat(),
+            interval="1d",
+            auto_adjust=False,
+            repair=False,
+            actions=True,
+            keepna=True,
+            timeout=_TIMEOUT_SECONDS,
+        )
+        metadata = ticker.history_metadata
+    except YFTickerMissingError as error:
+        raise ConfigProblem(
+            f"Yahoo has no bars for {symbol} from {first} to {through} ({error.rationale}). If it is misspelt, renamed "
+            "or delisted, mend or remove it in `symbols`."
+        ) from error
+    except YFRateLimitError as error:
+        raise TransientProblem(f"Yahoo limits the rate of requests (at {symbol}). Wait, then sync again.") from error
+    except (YFException, RequestException, JSONDecodeError) as error:
+        raise TransientProblem(f"Yahoo's answer for {symbol} cannot be read: {error}. Sync again later.") from error
+    if metadata["exchangeTimezoneName"] != EXCHANGE_TIMEZONE:
+        raise ConfigProblem(
+            f"{symbol} trades in {metadata['exchangeTimezoneName']}, but this source knows the sessions of "
+            f"{EXCHANGE_TIMEZONE} only. Remove it from `symbols`."
+        )
+    table = table[table.index.date <= through]
+    return _History(_bars(table), _actions(symbol, table), metadata["currency"], now)
+
+
+def _open_session(base_url: str | None) -> Any:
+    """An HTTP session for yfinance, which keeps it for the life of the process, with its caches emptied."""
+    import yfinance
+    from curl_cffi import requests
+
+    class Replay(requests.Session):  # type: ignore[type-arg]
+        """Sends to ``base_url`` what was meant for Yahoo."""
+
+        def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Any:
+            meant = urlsplit(url)
+            if not f".{meant.hostname}".endswith(".yahoo.com"):
+                raise ValueError(f"The replay stands in for yahoo.com, but {meant.hostname} was asked for.")
+            target = meant._replace(scheme=base.scheme, netloc=base.netloc)
+            return super().request(method, target.geturl(), *args, **kwargs)
+
+    # Otherwise yfinance logs a failed request and returns an empty frame.
+    yfinance.config.debug.hide_exceptions = False
+    yfinance.set_tz_cache_location(_cache_folder().name)
+    yfinance.data.YfData.cache_get.cache_clear()
+    if base_url is None:
+        return requests.Session(impersonate="chrome")
+    base = urlsplit(base_url)
+    return Replay(impersonate="chrome")
+
+
+@functools.cache
+def _cache_folder() -> tempfile.TemporaryDirectory[str]:
+    """Where yfinance keeps time zones and cookies; not the user's own cache folder."""
+    return tempfile.TemporaryDirectory(prefix="bentleybot-yfinance-")
+
+
+def _bars(table: Any) -> pl.DataFrame:
+    """yfinance's table as contract columns."""
+    bars = pl.DataFrame(
+        {"session": pl.Series(list(table.index.date), dtype=pl.Date)}
+        | {
+            name: pl.Series(table[column].to_numpy(dtype=float), dtype=pl.Float64, nan_to_null=True)
+            for name, column in _PRICES.items()
+        }
+    )
+    # yfinance writes 0 for a volume that Yahoo left out; where there is no price either, it was left out.
+    return bars.with_columns(volume=pl.when(pl.col("close").is_not_null() | (pl.col("volume") != 0)).then("volume"))
+
+
+def _actions(symbol: str, table: Any) -> pl.DataFrame:
+    """Splits and dividends in yfinance's table. Dividends are taken to be in the currency of the prices."""
+    gains = table[table["Capital Gains"] != 0] if "Capital Gains" in table else ()
+    if len(gains):
+        _logger.warning(
+            "%s: %d distributions of capital gains are not delivered as actions, first on %s; "
+            "the adjusted close includes them.",
+            symbol,
+            len(gains),
+            gains.index[0].date(),
+        )
+    found = [
+        (day.date(), action, float(value))
+        for action, column in (("split", "Stock Splits"), ("dividend", "Dividends"))
+        for day, value in table[column][table[column] != 0].items()
+    ]
+    schema = {"ex_date": pl.Date, "action": pl.String, "value": pl.Float64}
+    return pl.DataFrame(found, schema=schema, orient="row").sort("ex_date", "action")
+
+
+def _constants(symbol: str, history: _History, contract: type[DailyBars | CorporateActions]) -> Record:
+    """What all records of an answer share; every other column null until a row fills it."""
+    return dict.fromkeys(contract.polars_schema()) | {
+        "symbol": symbol,
+        "currency": history.currency,
+        "fetched_at": iso(history.fetched_at),
+        "source": "yahoo/chart",
+        "source_version": f"yfinance {importlib.metadata.version('yfinance')}",
+    }
+
+
+def _with_knowledge_time(rows: pl.DataFrame, day: str, fetched_at: datetime) -> pl.DataFrame:
+    """``available_at`` observed where the row was fetched on its own day, modelled otherwise; the day as text."""
+    is_first_seen = pl.col(day) == fetched_at.astimezone(ZoneInfo(EXCHANGE_TIMEZONE)).date()
+    return rows.with_columns(
+        pl.col(day).dt.to_string("iso"),
+        available_at=pl.when(is_first_seen).then(pl.lit(iso(fetched_at))).otherwise("available_at"),
+        is_modelled=~is_first_seen,
+    )
+
+
+def _recent(bars: pl.DataFrame, sessions: int) -> dict[str, list[float | None]]:
+    """Session to values of the last bars: what the next sync compares with."""
+    return {row[0].isoformat(): list(row[1:]) for row in bars.select("session", *_PRICES).tail(sessions).iter_rows()}
+
+
+def _is_news(bars: pl.DataFrame, mark: Mark) -> pl.Series:
+    """Whether each bar is new or differs from what was read before."""
+    return pl.Series(
+        [
+            session not in mark["recent"] or not _is_same(values, mark["recent"][session])
+            for session, values in _recent(bars, bars.height).items()
+        ],
+        dtype=pl.Boolean,
+    )
+
+
+def _is_same(now: Sequence[float | None], before: Sequence[float | None]) -> bool:
+    """Whether two bars are equal but for Yahoo's noise."""
+    return all(
+        a is b if a is None or b is None else math.isclose(a, b, rel_tol=_NOISE)
+        for a, b in zip(now, before, strict=True)
+    )

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.features import Matrix
-from bentleybot_assets.core.matrix import RANKED_FEATURES
+from bentleybot_assets.core.matrix import FEATURES
 from bentleybot_assets.core.matrix import matrix as compute
 from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.tables import Finding, table_asset
@@ -18,8 +18,8 @@ _TOLERANCE = 1e-9
 
 def ranks_are_centred(frame: pl.DataFrame) -> Finding:
     """At each session the ranks of a feature average to zero."""
-    means = frame.group_by("session").agg(pl.col(RANKED_FEATURES).mean().abs()).select(RANKED_FEATURES).max()
-    off_centre = [name for name in RANKED_FEATURES if (means[name].item() or 0.0) > _TOLERANCE]
+    means = frame.group_by("session").agg(pl.col(FEATURES).mean().abs()).select(FEATURES).max()
+    off_centre = [name for name in FEATURES if (means[name].item() or 0.0) > _TOLERANCE]
     return Finding(not off_centre, {"features": off_centre})
 
 
@@ -30,10 +30,10 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
         "members": previews.line(members, "Members ranked at each session"),
         "feature_version": frame["feature_version"][0],
         "share_of_rows_with_feature": previews.table(
-            frame.select((1 - pl.col(RANKED_FEATURES).null_count() / pl.len()).round(3)).transpose(
+            frame.select((1 - pl.col(FEATURES).null_count() / pl.len()).round(3)).transpose(
                 include_header=True, header_name="feature", column_names=["share"]
             ),
-            rows=len(RANKED_FEATURES),
+            rows=len(FEATURES),
         ),
     }
 

@@ -36,7 +36,7 @@ def instruments(desk: Desk, bars: pl.DataFrame) -> pl.DataFrame:
             sector=item.sector,
             currency=item.currency,
             exchange=item.exchange,
-            valid_from=date.fromisoformat(item.valid_from) if item.valid_from else None,
+            valid_from=date.fromisoformat(item.valid_from),
             valid_to=date.fromisoformat(item.valid_to) if item.valid_to else None,
         )
         for item in desk.watchlist

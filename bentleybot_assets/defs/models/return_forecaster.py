@@ -10,8 +10,8 @@ import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.models import ReturnForecaster
-from bentleybot_assets.core.walk_forward import fit_version
-from bentleybot_assets.core.walk_forward import return_forecaster as compute
+from bentleybot_assets.core.model_versions import return_forecaster as compute
+from bentleybot_assets.core.walk_forward import fit, refits
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.resources.mlflow import Mlflow
 from bentleybot_assets.wiring import previews
@@ -60,9 +60,10 @@ def return_forecaster(
     mlflow: Mlflow,
 ) -> Iterator[pl.DataFrame]:
     """Describe every version; fit and register those that serve the sessions this deployment decides."""
-    versions = compute(matrix, labels, backtest, horizon=desk.horizon_sessions)
+    horizon = desk.horizon_sessions
+    versions = compute(matrix, labels, backtest, horizon=horizon)
     with mlflow.training_run(context) as run:
-        for version in versions.filter(algorithm="ridge").iter_rows(named=True):
-            if version["serves_to"] >= date.fromisoformat(desk.sessions_start):
-                run.register(version, fit_version(matrix, labels, version))
+        for refit in refits(matrix, labels, horizon=horizon):
+            if refit.algorithm == "ridge" and refit.serves_to >= date.fromisoformat(desk.sessions_start):
+                run.register(refit.model_version, fit(refit.training, refit.features))
         yield versions

@@ -1,11 +1,15 @@
-"""When the desk decides: the job that carries a session from sync to brief, and its schedule."""
+"""When the desk decides: the job that carries a session from sync to brief, its schedule, and what follows a stop."""
 
 from __future__ import annotations
+
+from datetime import date
 
 import dagster as dg
 
 from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, is_session
+from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.wiring.partitions import sessions
+from bentleybot_assets.wiring.refusals import refuse
 
 reports_daily_job = dg.define_asset_job(
     "reports_daily_job",
@@ -34,3 +38,18 @@ def reports_daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunReque
     if not is_session(day):
         return dg.SkipReason(f"{day} is not a session of the New York Stock Exchange.")
     return dg.RunRequest(run_key=f"reports_daily_{day}", partition_key=day.isoformat())
+
+
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records a refusal for the session of a failed run and asks for the brief that says so.",
+    request_job=reports_brief_job,
+)
+def run_blocked_sensor(context: dg.RunFailureSensorContext, ledger: LedgerResource) -> dg.RunRequest | dg.SkipReason:
+    """Refuse the session of the failed run; several failure events of one run are one refusal."""
+    key = context.partition_key
+    run = context.dagster_run
+    if key is None or run.job_name == reports_brief_job.name:
+        return dg.SkipReason("The run decides no session.")
+    refuse(context.instance, run.run_id, date.fromisoformat(key), ledger.open())
+    return dg.RunRequest(run_key=f"brief_of_{run.run_id}", partition_key=key)

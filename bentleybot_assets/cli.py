@@ -1,0 +1,290 @@
+"""The ``bentleybot`` command: run a session, look at tables, see whether the desk is in order.
+
+Does not belong here: anything that the asset graph does; the command only starts it and shows what came out.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import dagster as dg
+import polars as pl
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bentleybot_assets.contracts._base import contract_for
+from bentleybot_assets.contracts.sessions import last_closed_session, last_known_day
+from bentleybot_assets.definitions import build_defs, resources_of
+from bentleybot_assets.settings import InvalidSettingsError, Settings
+from bentleybot_assets.warehouse.base import MissingTableError
+from bentleybot_assets.warehouse.sql import open_sql
+from bentleybot_assets.wiring.alerts import failed_checks_of_run
+from bentleybot_assets.wiring.refusals import refuse
+
+if TYPE_CHECKING:
+    import duckdb
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+out = Console()
+err = Console(stderr=True)
+
+_DAILY_JOB = "reports_daily_job"
+_BRIEF_JOB = "reports_brief_job"
+_CALENDAR_NOTICE = timedelta(days=90)
+
+
+class Format(StrEnum):
+    """How ``bentleybot table`` prints."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+@app.command()
+def run(
+    session: Annotated[
+        str | None, typer.Option(help="Exchange session to decide (YYYY-MM-DD). Default: the newest one there is.")
+    ] = None,
+) -> None:
+    """Carry one session from sync to brief: data, checks, forecasts, signals, orders."""
+    settings = _settings()
+    day = _day(session) if session else _newest_session(settings)
+    definitions = build_defs(settings)
+    with _instance(settings) as instance:
+        result = _execute(definitions, instance, _DAILY_JOB, day)
+        _report_alerts(settings, instance, result.run_id)
+        reasons: list[str] = []
+        if not result.success:
+            reasons = refuse(instance, result.run_id, day, resources_of(settings)["ledger"].open())
+            _execute(definitions, instance, _BRIEF_JOB, day)
+    _print_summary(settings, day, result, reasons)
+    if reasons:
+        raise typer.Exit(1)
+
+
+@app.command()
+def table(
+    key: Annotated[str, typer.Argument(help="Asset key, for instance signals/trading_signals.")],
+    session: Annotated[str | None, typer.Option(help="Only this session (YYYY-MM-DD).")] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Print a table as it was last published."""
+    warehouse = resources_of(_settings())["warehouse"].open()
+    try:
+        contract = contract_for(key.split("/"))
+        if session and not contract.is_by_session():
+            _fail(f"{key} has no column session; leave --session out.")
+        frame = warehouse.read(contract, [_day(session)] if session else None)
+    except LookupError as error:
+        _fail(str(error))
+    _print_frame(frame, output)
+
+
+@app.command()
+def sql(
+    query: Annotated[str | None, typer.Argument(help="A query over views such as market__daily_bars.")] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Query the tables with DuckDB; without a query, at a prompt."""
+    import duckdb
+
+    connection = open_sql(Path(resources_of(_settings())["warehouse"].folder))
+    if query is not None:
+        try:
+            _print_frame(connection.sql(query).pl(), output)
+        except duckdb.Error as error:
+            _fail(str(error))
+        return
+    names = [name for (name,) in connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+    out.print(f"Views: {', '.join(names) or 'none yet; run `bentleybot run` first'}. An empty line ends.")
+    for line in iter(lambda: out.input("sql> ").strip(), ""):
+        _print_query(connection, line)
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether the desk is in order, and what to mend."""
+    settings = _settings()
+    findings = list(_findings(settings))
+    shown = Table("", "what", "finding", box=None)
+    for level, what, finding in findings:
+        shown.add_row({"ok": "[green]ok", "warn": "[yellow]warn", "fail": "[red]FAIL"}[level], what, finding)
+    out.print(shown)
+    if any(level == "fail" for level, _, _ in findings):
+        raise typer.Exit(1)
+
+
+def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    yield "ok", "python", sys.version.split()[0]
+    yield "ok", "mode", f"{settings.data_mode} data, {settings.account.mode} account, state in {settings.home}"
+    left = last_known_day() - datetime.now(UTC).date()
+    yield (
+        "warn" if left < _CALENDAR_NOTICE else "ok",
+        "session table",
+        f"knows the exchange's closures to {last_known_day()}, {left.days} days ahead"
+        + (": extend it with `make calendar`" if left < _CALENDAR_NOTICE else ""),
+    )
+    existing = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    yield ("ok" if free > 1 else "fail"), "disk", f"{free:.1f} GiB free at {existing}" + ("" if free > 1 else ": free some")
+    resources = resources_of(settings)
+    for name in settings.connections:
+        problem = resources["airbyte"].check(name)
+        yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
+    warehouse = resources["warehouse"].open()
+    for key in ("raw/market/daily_bars", "market/daily_bars", "signals/trading_signals", "trading/orders"):
+        contract = contract_for(key.split("/"))
+        rows = warehouse.row_count(contract)
+        if rows is None:
+            yield "warn", key, "not there yet: run `bentleybot run`"
+        else:
+            newest = warehouse.scan(contract).select(pl.col("session").max()).collect().item()
+            yield "ok", key, f"{rows:,} rows to {newest}"
+
+
+def _execute(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, job_name: str, day: date
+) -> dg.ExecuteInProcessResult:
+    """Run a job for a session in this process, a progress bar showing which asset is at work."""
+    job = definitions.resolve_job_def(job_name)
+    steps = len(job.graph.node_dict)
+    run_id = str(uuid.uuid4())
+    with Progress(
+        TextColumn("[bold]{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=err
+    ) as progress:
+        task = progress.add_task("starting", total=steps)
+
+        def follow(entry: dg.EventLogEntry) -> None:
+            event = entry.dagster_event
+            if event is None:
+                return
+            name = (event.step_key or "").replace("__", "/")
+            if event.event_type is dg.DagsterEventType.STEP_START:
+                progress.update(task, description=name)
+            elif event.event_type in (dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE):
+                progress.advance(task)
+
+        instance.add_event_listener(run_id, follow)
+        return job.execute_in_process(
+            instance=instance,
+            partition_key=day.isoformat(),
+            run_id=run_id,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+
+
+def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessResult, reasons: list[str]) -> None:
+    resources = resources_of(settings)
+    warehouse = resources["warehouse"].open()
+    checks = result.get_asset_check_evaluations()
+    passed = sum(check.passed for check in checks)
+    failed = [check for check in checks if not check.passed]
+    shown = Table(title="Bentley Budget Bot", show_header=False, title_justify="left")
+    shown.add_row("session", f"{day}")
+    shown.add_row("data", "SAMPLE DATA (recorded prices)" if settings.data_mode == "sample" else settings.data_mode)
+    shown.add_row("account", f"{settings.account.mode}, {settings.account.cash_usd:,.0f} USD cash")
+    if reasons:
+        shown.add_row("verdict", "[red bold]HALT: nothing is ordered")
+    else:
+        signals = warehouse.read(contract_for(("signals", "trading_signals")), [day])
+        orders = warehouse.read(contract_for(("trading", "orders")), [day])
+        counts = Counter(signals["action"])
+        value = orders["estimated_value_usd"].sum()
+        shown.add_row("signals", ", ".join(f"{counts[action]} {action}" for action in ("BUY", "HOLD", "SELL")))
+        shown.add_row("orders", f"{orders.height}, worth {value:,.2f} USD ({settings.account.mode})")
+    shown.add_row("checks", f"{passed} passed, {len(failed)} failed")
+    shown.add_row("brief", str(resources["reports"].path("daily_brief", day)))
+    out.print(shown)
+    for check in failed:
+        if check.severity is dg.AssetCheckSeverity.WARN:
+            out.print(f"[yellow]WARN[/] {'/'.join(check.asset_key.path)}, {check.check_name}: {check.description}")
+    for reason in reasons:
+        out.print(f"[red]HALT[/] {reason}", highlight=False)
+
+
+def _report_alerts(settings: Settings, instance: dg.DagsterInstance, run_id: str) -> None:
+    resources_of(settings)["notifier"].report([check.alert() for check in failed_checks_of_run(instance, run_id)])
+
+
+@contextmanager
+def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance that `dagster dev` and the `dagster` command use from the same folder."""
+    from dagster._core.instance.ref import InstanceRef
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        folder = settings.home / "dagster"
+        folder.mkdir(parents=True, exist_ok=True)
+        here = Path.cwd()
+        config = here if (here / "dagster.yaml").exists() else folder
+        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), config_dir=str(config))) as instance:
+            yield instance
+
+
+def _newest_session(settings: Settings) -> date:
+    if settings.data_mode == "sample":
+        from bentleybot_assets.connectors.market.sample import SAMPLE_LAST_SESSION
+
+        return SAMPLE_LAST_SESSION
+    return last_closed_session(datetime.now(UTC))
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.load()
+    except InvalidSettingsError as error:
+        _fail(str(error))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        _fail(f"{text} is not a day; write it as 2022-12-28.")
+
+
+def _print_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    import duckdb
+
+    try:
+        _print_frame(connection.sql(query).pl(), Format.TABLE)
+    except duckdb.Error as error:
+        err.print(f"[red]{error}")
+
+
+def _print_frame(frame: pl.DataFrame, output: Format) -> None:
+    if output is Format.CSV:
+        out.out(frame.write_csv(), end="", highlight=False)
+    elif output is Format.JSON:
+        out.out(json.dumps(frame.to_dicts(), default=str, indent=2, ensure_ascii=False), highlight=False)
+    else:
+        shown = Table(*frame.columns)
+        for row in frame.iter_rows():
+            shown.add_row(*(_cell(value) for value in row))
+        out.print(shown)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"[red]{message}", highlight=False)
+    raise typer.Exit(2)

@@ -1,0 +1,73 @@
+"""Assembles the code location: the assets of ``defs`` and the resources that the settings ask for."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.desk import Desk, WatchlistItem
+from bentleybot_assets.resources.ledger import LedgerResource
+from bentleybot_assets.resources.mlflow import Mlflow
+from bentleybot_assets.resources.notifier import Notifier
+from bentleybot_assets.resources.reports import ReportFolder
+from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.settings import Settings
+from bentleybot_assets.wiring.io_manager import WarehouseIOManager
+from bentleybot_assets.wiring.partitions import move_sessions_start
+
+
+def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions of a deployment; ``resources`` replace those of the settings by name."""
+    with warnings.catch_warnings():
+        # Notices about the maturity of Dagster's own API are for us, not for whoever runs the desk.
+        warnings.filterwarnings("ignore", category=dg.BetaWarning)
+        warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+        assets = dg.load_definitions_from_package_module(importlib.import_module("bentleybot_assets.defs"))
+        return dg.Definitions.merge(
+            move_sessions_start(assets, settings.sessions_start),
+            dg.Definitions(
+                resources={**resources_of(settings), **(resources or {})},
+                # A process per step would spend seconds on imports for milliseconds of work.
+                executor=dg.in_process_executor,
+            ),
+        )
+
+
+def resources_of(settings: Settings) -> dict[str, Any]:
+    """The outside world of a deployment: built here, connected to at run time."""
+    home = settings.home
+    warehouse = WarehouseResource(folder=str(home / "warehouse"))
+    return {
+        "warehouse": warehouse,
+        "warehouse_io": WarehouseIOManager(warehouse=warehouse),
+        "airbyte": EmbeddedAirbyte(connections=_connections(settings)),
+        "mlflow": Mlflow(tracking_uri=settings.mlflow_tracking_uri, artifact_root=str(home / "mlflow")),
+        "ledger": LedgerResource(url=f"sqlite:///{home / 'ledger.db'}"),
+        "notifier": Notifier(file=str(home / "alerts.jsonl")),
+        "reports": ReportFolder(folder=str(home / "reports")),
+        "desk": Desk(
+            data_mode=settings.data_mode,
+            account_mode=settings.account.mode,
+            sessions_start=str(settings.sessions_start),
+            watchlist=[WatchlistItem(**entry.model_dump(mode="json")) for entry in settings.watchlist],
+            cash_usd=settings.account.cash_usd,
+            holdings=dict(settings.account.holdings),
+            **settings.policy.model_dump(),
+        ),
+    }
+
+
+def _connections(settings: Settings) -> dict[str, Connection]:
+    symbols = [entry.symbol for entry in settings.watchlist]
+    return {
+        name: Connection(source=connection.source, config={"symbols": symbols, **connection.config})
+        for name, connection in settings.connections.items()
+    }
+
+
+defs = build_defs(Settings.load())

@@ -1,0 +1,121 @@
+"""From an Airbyte stream's records to the typed frame of its raw table: the one normalising step of every connection.
+
+Belongs here: JSON values to polars types. Does not belong here: whether the values are good (``core.audit``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.core.audit import Fault
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How JSON writes a polars type; ``pattern`` is the strptime pattern of a text that stands for a time."""
+
+    accepted: frozenset[type]
+    words: str
+    pattern: str | None = None
+
+
+_FORMS: dict[Any, _Form] = {
+    pl.String: _Form(frozenset({str}), "a text"),
+    pl.Float64: _Form(frozenset({float, int}), "a number"),
+    pl.Boolean: _Form(frozenset({bool}), "true or false"),
+    pl.Date: _Form(frozenset({str}), "an ISO date like 2022-12-28", "%Y-%m-%d"),
+    pl.Datetime: _Form(
+        frozenset({str}), "an ISO instant with its offset like 2022-12-28T21:00:00Z", "%Y-%m-%dT%H:%M:%S%.f%#z"
+    ),
+}
+_NULL = frozenset({type(None)})
+
+
+class MalformedRecordsError(ValueError):
+    """Records that do not fit their table; ``faults`` says why, one fault per column."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(fault.message for fault in faults))
+        self.faults = tuple(faults)
+
+
+def normalise(contract: type[Contract], records: Sequence[Record]) -> pl.DataFrame:
+    """The records as a frame with the contract's columns and types, in their order.
+
+    Every record must have exactly the contract's columns, nulls written out. Nothing is coerced: texts in ISO form
+    become dates and UTC instants, JSON's whole numbers become floating point, and a null stays null in any column.
+
+    Raises:
+        MalformedRecordsError: a record lacks a column or has one too many, or a value is not of its column's type.
+            Each fault names source, table, row key, column, value and rule.
+    """
+    schema = contract.polars_schema()
+    if not all(record.keys() == schema.keys() for record in records):
+        raise MalformedRecordsError(_shape_faults(contract, records))
+    columns, faults = [], []
+    for name, dtype in schema.items():
+        values = [record[name] for record in records]
+        column, unreadable = _typed(name, values, dtype)
+        columns.append(column)
+        if unreadable is not None:
+            faults.append(_type_fault(contract, name, _FORMS[dtype.base_type()], records[unreadable]))
+    if faults:
+        raise MalformedRecordsError(faults)
+    return pl.DataFrame(columns)
+
+
+def _typed(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series, int | None]:
+    """The values as a column of ``dtype``, and the position of the first one that cannot be; None if all can."""
+    form = _FORMS[dtype.base_type()]
+    accepted = form.accepted | _NULL
+    if not set(map(type, values)) <= accepted:
+        return pl.Series(name, dtype=dtype), next(i for i, value in enumerate(values) if type(value) not in accepted)
+    if form.pattern is None:
+        return pl.Series(name, values, dtype=dtype), None
+    texts = pl.Series(name, values, dtype=pl.String)
+    times = texts.str.strptime(dtype, form.pattern, strict=False)
+    return times, (times.is_null() & texts.is_not_null()).arg_max() if times.null_count() > texts.null_count() else None
+
+
+def _shape_faults(contract: type[Contract], records: Sequence[Record]) -> list[Fault]:
+    """One fault per column that some record lacks, or that the contract does not have."""
+    declared = contract.polars_schema().keys()
+    faults: dict[str, Fault] = {}
+    for record in records:
+        for column in declared - record.keys() - faults.keys():
+            faults[column] = Fault(
+                "column_exists",
+                column,
+                f"{_where(contract, record)}: column {column} is missing, value none; the rule is that every record "
+                "has every column, null where there is no value. Deliver the column, or change the contract.",
+            )
+        for column in record.keys() - declared - faults.keys():
+            faults[column] = Fault(
+                "column_is_declared",
+                column,
+                f"{_where(contract, record)}: column {column} = {record[column]!r}; the rule is that a record has the "
+                "contract's columns only. Declare the column in the contract, or stop delivering it.",
+            )
+    return [faults[column] for column in sorted(faults)]
+
+
+def _type_fault(contract: type[Contract], column: str, form: _Form, record: Record) -> Fault:
+    return Fault(
+        "column_type",
+        column,
+        f"{_where(contract, record)}: column {column} = {record[column]!r}; the rule is that it is {form.words}. "
+        "Mend the source.",
+    )
+
+
+def _where(contract: type[Contract], record: Record) -> str:
+    """Table, row key and source of a record, as far as it tells them."""
+    key = ", ".join(f"{name}={record.get(name)}" for name in contract.rules().grain)
+    return f"{contract.table_name()} at {key} from {record.get('source', 'an unnamed source')}"
