@@ -70,22 +70,29 @@ def technical(bars: pl.DataFrame) -> pl.DataFrame:
         "macd_line": indicators.macd_line(price, 12, 26),
         "atr_14": indicators.atr(high, low, close, 14) / close,
         "bollinger_b": indicators.bollinger(price, 20, 2.0).percent_b,
-        "adx_14": indicators.adx(high, low, 14),
+        "movement": indicators.directional_movement(high, low),
         "obv": indicators.obv(close, volume),
         "ma_50_gap": indicators.moving_average_gap(price, 50),
         "ma_200_gap": indicators.moving_average_gap(price, 200),
         "volume_z": indicators.rolling_z(volume, 20),
     }
-    signal = indicators.macd_signal(pl.col("macd_line"), 9).over("symbol")
+    line, movement, index = pl.col("macd_line"), pl.col("movement"), pl.col("index")
+    # Parts that enter several features are columns of their own, as polars would compute them once per use.
     return (
         bars.lazy()
         .select(
             "symbol", "session", price, *(value.over("symbol").alias(name) for name, value in per_instrument.items())
         )
-        .with_columns(macd_signal=signal)
-        .with_columns(macd=pl.when(pl.col("macd_signal").is_not_null()).then("macd_line"))
-        .with_columns(macd_histogram=pl.col("macd") - pl.col("macd_signal"))
-        .with_columns(pl.col("macd", "macd_signal", "macd_histogram") / price)
+        .with_columns(
+            macd_signal=indicators.macd_signal(line, 9).over("symbol"),
+            index=indicators.directional_index(movement, 14).over("symbol"),
+        )
+        .with_columns(
+            macd=pl.when(pl.col("macd_signal").is_not_null()).then(line) / price,
+            macd_signal=pl.col("macd_signal") / price,
+            macd_histogram=(line - pl.col("macd_signal")) / price,
+            adx_14=indicators.mean_directional_index(index, movement, 14).over("symbol"),
+        )
         .select(Technical.polars_schema().keys())
         .collect()
     )

@@ -25,8 +25,16 @@ from bentleybot_assets.resources.airbyte_records import MalformedRecordsError, n
 from bentleybot_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
-    from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
+    from airbyte_cdk.models import (
+        AirbyteMessage,
+        AirbyteStateMessage,
+        AirbyteTraceMessage,
+        ConfiguredAirbyteCatalog,
+    )
     from airbyte_cdk.sources import Source
+
+_SOURCE_LOG = logging.getLogger("airbyte")
+"""Sources and the cdk log below this name."""
 
 DELIVERY_RECORDS = 50_000
 """Records after which the next STATE message closes a delivery: large enough for columns, small enough for memory."""
@@ -55,8 +63,21 @@ class StreamResult:
 
     @property
     def passed(self) -> bool:
-        """Whether all that was read was committed."""
+        """Whether nothing was refused."""
         return not self.faults
+
+    def add(self, frame: pl.DataFrame, cursor: str | None) -> None:
+        """Count a committed frame in."""
+        self.records += frame.height
+        if frame.is_empty():
+            return
+        if cursor is not None:
+            self.first = min(value for value in (self.first, frame[cursor].min()) if value is not None)
+            self.last = max(value for value in (self.last, frame[cursor].max()) if value is not None)
+        if {"source", "source_version"} <= set(frame.columns):
+            self.versions |= dict(
+                frame.select("source", "source_version").unique().sort("source").iter_rows()
+            )
 
 
 @dataclass
@@ -128,10 +149,12 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
         source = _Source(connection, self.connections[connection])
         with source.warnings_to(log):
             catalog = source.catalog(streams)
-            delivery = _Delivery(connection, streams, warehouse, log)
+            cursors = {
+                item.stream.name: item.cursor_field[0] for item in catalog.streams if item.cursor_field
+            }
+            delivery = _Delivery(connection, streams, cursors, warehouse, log)
             for message in source.read(catalog, delivery.state):
-                delivery.take(message)
-                if not delivery.result.passed:
+                if not delivery.take(message):
                     return delivery.result
             delivery.finish()
         return delivery.result
@@ -166,10 +189,14 @@ class _Source:
 
         with self._errors_named():
             check_config_against_spec_or_exit(self._config, self._spec)
-            offered = {stream.name: stream for stream in self._source.discover(_SOURCE_LOG, self._config).streams}
+            offered = {
+                stream.name: stream for stream in self._source.discover(_SOURCE_LOG, self._config).streams
+            }
         for name in streams:
             if name not in offered:
-                raise SyncError(f"{self._connection}: there is no stream {name}; it has {', '.join(sorted(offered))}.")
+                raise SyncError(
+                    f"{self._connection}: there is no stream {name}; it has {', '.join(sorted(offered))}."
+                )
         return ConfiguredAirbyteCatalog(
             streams=[
                 ConfiguredAirbyteStream(
@@ -193,26 +220,32 @@ class _Source:
         Raises:
             SyncError: the source reports an error, or ends without completing a stream.
         """
-        from airbyte_cdk.models import AirbyteStreamStatus, TraceType, Type
-
         unfinished = {configured.stream.name for configured in catalog.streams}
+        states = _state_messages(catalog, state)
         with self._errors_named():
-            for message in self._source.read(_SOURCE_LOG, self._config, catalog, _state_messages(catalog, state)):
-                if message.type is Type.RECORD or message.type is Type.STATE:
+            for message in self._source.read(_SOURCE_LOG, self._config, catalog, states):
+                if message.record is not None or message.state is not None:
                     yield message
-                elif message.type is not Type.TRACE:
-                    continue
-                elif message.trace.type is TraceType.ERROR:
-                    raise SyncError(self._described(message.trace.error))
-                elif message.trace.type is TraceType.STREAM_STATUS:
-                    status = message.trace.stream_status
-                    if status.status is AirbyteStreamStatus.COMPLETE:
-                        unfinished.discard(status.stream_descriptor.name)
+                elif message.trace is not None:
+                    self._heed(message.trace, unfinished)
         if unfinished:
             raise SyncError(
                 f"{self._connection}: the source ended without completing {', '.join(sorted(unfinished))}. "
                 "Sync again; if it recurs, mend the source."
             )
+
+    def _heed(self, trace: AirbyteTraceMessage, unfinished: set[str]) -> None:
+        """Raise an error that is reported; note a stream that is complete."""
+        from airbyte_cdk.models import AirbyteStreamStatus
+
+        if trace.error is not None:
+            stream = f", stream {trace.error.stream_descriptor.name}" if trace.error.stream_descriptor else ""
+            behind = trace.error.internal_message
+            # The cdk's message for an unforeseen exception says nothing; its internal message does.
+            detail = f" ({behind})" if behind and behind not in trace.error.message else ""
+            raise SyncError(self._redacted(f"{self._connection}{stream}: {trace.error.message}{detail}"))
+        if trace.stream_status is not None and trace.stream_status.status is AirbyteStreamStatus.COMPLETE:
+            unfinished.discard(trace.stream_status.stream_descriptor.name)
 
     @contextmanager
     def warnings_to(self, log: logging.Logger) -> Iterator[None]:
@@ -236,13 +269,6 @@ class _Source:
             # Without `from error`: its text may hold a secret.
             raise SyncError(self._redacted(f"{self._connection}: {error}")) from None
 
-    def _described(self, error: Any) -> str:
-        """An error TRACE in one line: where, what, and the exception behind a message that does not say."""
-        stream = f", stream {error.stream_descriptor.name}" if error.stream_descriptor else ""
-        behind = error.internal_message
-        detail = f" ({behind})" if behind and behind not in error.message else ""
-        return self._redacted(f"{self._connection}{stream}: {error.message}{detail}")
-
     def _redacted(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "****")
@@ -253,17 +279,139 @@ class _Delivery:
     """Gathers records and STATE, and commits them delivery by delivery.
 
     Attributes:
-        state: stream to its newest STATE, whether committed or not.
-        result: what was committed so far, and faults if a delivery was refused.
+        state: stream to its newest STATE, committed or not.
+        result: what was committed so far, and the faults if a delivery was refused.
     """
 
     def __init__(
-        self, connection: str, streams: Mapping[str, type[Contract]], warehouse: Warehouse, log: logging.Logger
+        self,
+        connection: str,
+        streams: Mapping[str, type[Contract]],
+        cursors: Mapping[str, str],
+        warehouse: Warehouse,
+        log: logging.Logger,
     ) -> None:
         self._connection = connection
         self._streams = streams
+        self._cursors = cursors
         self._warehouse = warehouse
         self._log = log
         self._pending: dict[str, list[dict[str, Any]]] = {name: [] for name in streams}
         self.state: dict[str, Any] = warehouse.connection_state(connection)
         self.result = SyncResult(0, {name: StreamResult() for name in streams})
+
+    def take(self, message: AirbyteMessage) -> bool:
+        """Keep a record; on a STATE, commit if enough is pending. False if that delivery was refused."""
+        if message.record is not None:
+            self._pending[message.record.stream].append(message.record.data)
+        elif message.state is not None:
+            if message.state.stream is None:
+                raise SyncError(
+                    f"{self._connection}: the source sends a {message.state.type} STATE, not one per stream."
+                )
+            blob = message.state.stream.stream_state
+            # Copied, because a source may go on changing the object it sent.
+            self.state[message.state.stream.stream_descriptor.name] = (
+                copy.deepcopy(vars(blob)) if blob else {}
+            )
+            if sum(map(len, self._pending.values())) >= DELIVERY_RECORDS:
+                return self._commit(self._streams_with_records())
+        return True
+
+    def finish(self) -> None:
+        """Commit the rest. A stream that never had a record gets an empty table, so that it can be read."""
+        never = {
+            name for name, contract in self._streams.items() if self._warehouse.row_count(contract) is None
+        }
+        if due := self._streams_with_records() | never:
+            self._commit(due)
+
+    def _streams_with_records(self) -> set[str]:
+        return {name for name, records in self._pending.items() if records}
+
+    def _commit(self, names: set[str]) -> bool:
+        """Commit one delivery, or note in the result why not; whether it was committed."""
+        frames = {name: frame for name in sorted(names) if (frame := self._judged(name)) is not None}
+        if not self.result.passed:
+            self._log.error("%s: a delivery is refused; the STATE stays where it was.", self._connection)
+            return False
+        contracts = {self._streams[name]: frame for name, frame in frames.items()}
+        number = self._warehouse.append_delivery(self._connection, contracts, self.state)
+        self.result.deliveries += 1
+        for name, frame in frames.items():
+            self.result.streams[name].add(frame, self._cursors.get(name))
+            self._pending[name] = []
+            self._log.info(
+                "%s: delivery %d has %d records of %s.", self._connection, number, frame.height, name
+            )
+        return True
+
+    def _judged(self, name: str) -> pl.DataFrame | None:
+        """The stream's pending records as an audited frame; None, and faults in the result, if it is condemned."""
+        contract = self._streams[name]
+        try:
+            outcome = audit(contract, normalise(contract, self._pending[name]))
+        except MalformedRecordsError as error:
+            self.result.streams[name].faults = error.faults
+            return None
+        self.result.streams[name].faults = outcome.faults
+        return outcome.published
+
+
+class _Forward(logging.Handler):
+    """Hands warnings on to another logger, secrets hidden. The source's progress chatter stays behind."""
+
+    def __init__(self, log: logging.Logger, redacted: Callable[[str], str]) -> None:
+        super().__init__(level=logging.WARNING)
+        self._log = log
+        self._redacted = redacted
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See :class:`logging.Handler`."""
+        self._log.log(record.levelno, "%s", self._redacted(self.format(record)))
+
+
+def _load(connection: str, path: str) -> Source:
+    """Import and make the source ``module:Class``."""
+    module, _, name = path.partition(":")
+    try:
+        with _logging_untouched():
+            return getattr(importlib.import_module(module), name)()  # type: ignore[no-any-return]
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise SyncError(
+            f"{connection}: its source {path} cannot be loaded: {error}. Give it as `module:Class`."
+        ) from error
+
+
+@contextmanager
+def _logging_untouched() -> Iterator[None]:
+    """Keep this process's logging: on import, airbyte-cdk replaces the root handlers by its own JSON printer."""
+    configure = logging.config.dictConfig
+    logging.config.dictConfig = lambda config: None
+    try:
+        yield
+    finally:
+        logging.config.dictConfig = configure
+
+
+def _state_messages(catalog: ConfiguredAirbyteCatalog, state: Mapping[str, Any]) -> list[AirbyteStateMessage]:
+    """The committed STATE of the streams to be read, in the protocol's form."""
+    from airbyte_cdk.models import (
+        AirbyteStateBlob,
+        AirbyteStateMessage,
+        AirbyteStateType,
+        AirbyteStreamState,
+        StreamDescriptor,
+    )
+
+    names = (configured.stream.name for configured in catalog.streams)
+    return [
+        AirbyteStateMessage(
+            type=AirbyteStateType.STREAM,
+            stream=AirbyteStreamState(
+                stream_descriptor=StreamDescriptor(name=name), stream_state=AirbyteStateBlob(state[name])
+            ),
+        )
+        for name in names
+        if name in state
+    ]

@@ -32,7 +32,9 @@ _FORMS: dict[Any, _Form] = {
     pl.Boolean: _Form(frozenset({bool}), "true or false"),
     pl.Date: _Form(frozenset({str}), "an ISO date like 2022-12-28", "%Y-%m-%d"),
     pl.Datetime: _Form(
-        frozenset({str}), "an ISO instant with its offset like 2022-12-28T21:00:00Z", "%Y-%m-%dT%H:%M:%S%.f%#z"
+        frozenset({str}),
+        "an ISO instant with its offset like 2022-12-28T21:00:00Z",
+        "%Y-%m-%dT%H:%M:%S%.f%#z",
     ),
 }
 _NULL = frozenset({type(None)})
@@ -76,12 +78,14 @@ def _typed(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series,
     form = _FORMS[dtype.base_type()]
     accepted = form.accepted | _NULL
     if not set(map(type, values)) <= accepted:
-        return pl.Series(name, dtype=dtype), next(i for i, value in enumerate(values) if type(value) not in accepted)
+        return pl.Series(name, dtype=dtype), [type(value) in accepted for value in values].index(False)
     if form.pattern is None:
         return pl.Series(name, values, dtype=dtype), None
     texts = pl.Series(name, values, dtype=pl.String)
     times = texts.str.strptime(dtype, form.pattern, strict=False)
-    return times, (times.is_null() & texts.is_not_null()).arg_max() if times.null_count() > texts.null_count() else None
+    if times.null_count() > texts.null_count():
+        return times, (times.is_null() & texts.is_not_null()).arg_max()
+    return times, None
 
 
 def _shape_faults(contract: type[Contract], records: Sequence[Record]) -> list[Fault]:

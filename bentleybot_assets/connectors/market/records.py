@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -21,13 +20,14 @@ Mark = Mapping[str, Any]
 """How far a symbol of a stream was read: its cursor value, and what the mode needs to go on from there."""
 
 _OPEN = time(9, 30)
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class ConfigProblem(Exception):
+class ConfigError(Exception):
     """The configuration asks for what the feed does not have; the message names it and the fix."""
 
 
-class TransientProblem(Exception):
+class TransientError(Exception):
     """The feed cannot answer now; the same request may succeed later."""
 
 
@@ -44,7 +44,7 @@ class Feed(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise ConfigProblem or TransientProblem if the feed cannot deliver."""
+        """Raise ConfigError or TransientError if the feed cannot deliver."""
         ...
 
     def daily_bars(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
@@ -58,19 +58,21 @@ class Feed(Protocol):
 
 def iso(instant: datetime) -> str:
     """An aware instant as the protocol's text, UTC."""
-    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{instant.astimezone(UTC):{_ISO}}"
 
 
 def bar_times(sessions: pl.Series) -> pl.DataFrame:
     """``event_at`` (the close) and ``available_at`` (the publication rule) of each session, as texts."""
-    closes = [close_at(session) for session in sessions]
-    return pl.DataFrame(
+    days = sessions.unique()
+    closes = pl.Series([close_at(day) for day in days], dtype=pl.Datetime("us", "UTC"))
+    times = pl.DataFrame(
         {
-            "event_at": [iso(close) for close in closes],
-            "available_at": [iso(close + DATA_DELAY) for close in closes],
-        },
-        schema={"event_at": pl.String, "available_at": pl.String},
+            "day": days,
+            "event_at": closes.dt.strftime(_ISO),
+            "available_at": (closes + DATA_DELAY).dt.strftime(_ISO),
+        }
     )
+    return sessions.to_frame("day").join(times, on="day", how="left", maintain_order="left").drop("day")
 
 
 def action_times(ex_dates: pl.Series) -> pl.DataFrame:
@@ -78,8 +80,8 @@ def action_times(ex_dates: pl.Series) -> pl.DataFrame:
 
     Actions are announced weeks earlier, but no source here dates that: one counts as known with its session's bar.
     """
-    opens = [datetime.combine(day, _OPEN, tzinfo=ZoneInfo(EXCHANGE_TIMEZONE)) for day in ex_dates]
-    return bar_times(ex_dates).with_columns(event_at=pl.Series([iso(instant) for instant in opens], dtype=pl.String))
+    opens = ex_dates.dt.combine(_OPEN).dt.replace_time_zone(EXCHANGE_TIMEZONE).dt.convert_time_zone("UTC")
+    return bar_times(ex_dates).with_columns(event_at=opens.dt.strftime(_ISO))
 
 
 def to_records(frame: pl.DataFrame, constants: Record) -> Iterator[Record]:

@@ -28,7 +28,7 @@ from pathlib import Path
 import polars as pl
 
 from bentleybot_assets.connectors.market.records import (
-    ConfigProblem,
+    ConfigError,
     Mark,
     Record,
     action_times,
@@ -80,13 +80,13 @@ class _DataSet:
         """The file as it stands.
 
         Raises:
-            ConfigProblem: the package or the file is not there; the message says what to install.
+            ConfigError: the package or the file is not there; the message says what to install.
         """
         found = importlib.util.find_spec(self.package)
         for folder in (found.submodule_search_locations or ()) if found else ():
             if Path(folder, self.path).is_file():
                 return pl.read_csv(Path(folder, self.path), try_parse_dates=True)
-        raise ConfigProblem(
+        raise ConfigError(
             f"The sample reads {self.path} from the package {self.package}, but it is not there. "
             f"Install the package: pip install {self.package}."
         )
@@ -215,7 +215,7 @@ def _data_set(symbol: str) -> _DataSet:
     try:
         return _DATA_SET_OF[symbol]
     except KeyError:
-        raise ConfigProblem(
+        raise ConfigError(
             f"The sample has no symbol {symbol}. Take it out of `symbols`, or use one of "
             f"{', '.join(sorted(_DATA_SET_OF))}."
         ) from None

@@ -10,22 +10,30 @@ STATE keeps a mark per symbol, so that a symbol added later gets its whole histo
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
-from airbyte_cdk.models import ConnectorSpecification, FailureType, SyncMode
+from airbyte_cdk.models import (
+    AirbyteMessage,
+    AirbyteRecordMessage,
+    ConnectorSpecification,
+    FailureType,
+    SyncMode,
+    Type,
+)
 from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import CheckpointMixin, Stream
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from bentleybot_assets.connectors.market.records import (
-    ConfigProblem,
+    ConfigError,
     Feed,
     Mark,
     Record,
-    TransientProblem,
+    TransientError,
 )
 from bentleybot_assets.connectors.market.sample import SampleFeed
 from bentleybot_assets.connectors.market.yahoo import YahooFeed
@@ -106,7 +114,7 @@ class MarketSource(AbstractSource):
         """Whether the feed can deliver: the sample's files are there; Yahoo answers for the first symbol."""
         try:
             self._feed(config).check()
-        except (ConfigProblem, TransientProblem) as problem:
+        except (ConfigError, TransientError) as problem:
             return False, str(problem)
         return True, None
 
@@ -124,11 +132,13 @@ class MarketSource(AbstractSource):
         symbols = config.get("symbols", [])
         start = _start_date(config)
         if start < FIRST_DAY:
-            raise ConfigProblem(f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later.")
+            raise ConfigError(
+                f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later."
+            )
         if config["mode"] == "sample":
             return SampleFeed(symbols, start)
         if not symbols:
-            raise ConfigProblem("Mode yahoo needs symbols to ask for. List at least one in `symbols`.")
+            raise ConfigError("Mode yahoo needs symbols to ask for. List at least one in `symbols`.")
         return YahooFeed(
             symbols,
             start,
@@ -210,8 +220,11 @@ class MarketStream(Stream, CheckpointMixin):
         cursor_field: list[str] | None = None,
         stream_slice: Mapping[str, Any] | None = None,
         stream_state: Mapping[str, Any] | None = None,
-    ) -> Iterable[Record]:
-        """The slice's records after its mark, oldest first."""
+    ) -> Iterable[AirbyteMessage]:
+        """The slice's records after its mark, oldest first.
+
+        They come as messages, not as mappings, which spares the cdk wrapping each one: a third of its work.
+        """
         symbol = (stream_slice or {})["symbol"]
         marks = self._state.get("symbols", {})
         mark = marks.get(symbol)
@@ -219,7 +232,12 @@ class MarketStream(Stream, CheckpointMixin):
             mark = None
         with _traced():
             records, new_mark = self._read(symbol, mark)
-        yield from records
+        emitted_at = time.time_ns() // 1_000_000
+        for record in records:
+            yield AirbyteMessage(
+                type=Type.RECORD,
+                record=AirbyteRecordMessage(stream=self.name, data=record, emitted_at=emitted_at),
+            )
         if new_mark is not None:
             start_date = mark["start_date"] if mark is not None else self._start_date
             # A new mapping, not a changed one: STATE messages already sent hold on to the old one.
@@ -238,11 +256,11 @@ def _traced() -> Iterator[None]:
     """Turn a feed's problems into the protocol's."""
     try:
         yield
-    except ConfigProblem as problem:
+    except ConfigError as problem:
         raise AirbyteTracedException(
             message=str(problem), failure_type=FailureType.config_error, exception=problem
         ) from problem
-    except TransientProblem as problem:
+    except TransientError as problem:
         raise AirbyteTracedException(
             message=str(problem), failure_type=FailureType.transient_error, exception=problem
         ) from problem

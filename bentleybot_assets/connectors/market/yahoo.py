@@ -11,14 +11,17 @@ changed, all prices have moved and the whole history is sent again, so that its 
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib.metadata
 import logging
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from http import HTTPStatus
 from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +30,10 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from bentleybot_assets.connectors.market.records import (
-    ConfigProblem,
+    ConfigError,
     Mark,
     Record,
-    TransientProblem,
+    TransientError,
     action_times,
     bar_times,
     iso,
@@ -153,7 +156,9 @@ class YahooFeed:
         """Yahoo's answer from ``first`` to the last closed session; asked once, so that both streams agree."""
         if (symbol, first) not in self._answers:
             now = self._clock()
-            self._answers[symbol, first] = _download(self._session, symbol, first, last_closed_session(now), now)
+            self._answers[symbol, first] = _download(
+                self._session, symbol, first, last_closed_session(now), now
+            )
         return self._answers[symbol, first]
 
 
@@ -161,14 +166,16 @@ def _download(session: Any, symbol: str, first: date, through: date, now: dateti
     """Ask Yahoo for the sessions from ``first`` to ``through``.
 
     Raises:
-        ConfigProblem: Yahoo has no bars for the symbol, or it does not trade on New York's calendar.
-        TransientProblem: Yahoo cannot be reached, limits the rate or answers nonsense.
+        ConfigError: Yahoo has no bars for the symbol, or it does not trade on New York's calendar.
+        TransientError: Yahoo cannot be reached, limits the rate or answers nonsense.
     """
     import yfinance
-    from curl_cffi.requests.exceptions import RequestException
+    from curl_cffi.requests.exceptions import HTTPError, RequestException
     from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
 
     ticker = yfinance.Ticker(symbol, session=session)
+    nothing = f"Yahoo has no bars for {symbol} from {first} to {through}"
+    fix = "If it is misspelt, renamed or delisted, mend or remove it in `symbols`."
     try:
         table = ticker.history(
             start=first.isoformat(),
@@ -182,16 +189,22 @@ def _download(session: Any, symbol: str, first: date, through: date, now: dateti
         )
         metadata = ticker.history_metadata
     except YFTickerMissingError as error:
-        raise ConfigProblem(
-            f"Yahoo has no bars for {symbol} from {first} to {through} ({error.rationale}). If it is misspelt, renamed "
-            "or delisted, mend or remove it in `symbols`."
-        ) from error
+        raise ConfigError(f"{nothing} ({error.rationale}). {fix}") from error
+    except HTTPError as error:
+        # Where the chart says "not found", yfinance asks other pages about the symbol, which fail in this way.
+        if getattr(error.response, "status_code", None) == HTTPStatus.NOT_FOUND:
+            raise ConfigError(f"{nothing} ({error}). {fix}") from error
+        raise TransientError(f"Yahoo fails for {symbol}: {error}. Sync again later.") from error
     except YFRateLimitError as error:
-        raise TransientProblem(f"Yahoo limits the rate of requests (at {symbol}). Wait, then sync again.") from error
+        raise TransientError(
+            f"Yahoo limits the rate of requests (at {symbol}). Wait, then sync again."
+        ) from error
     except (YFException, RequestException, JSONDecodeError) as error:
-        raise TransientProblem(f"Yahoo's answer for {symbol} cannot be read: {error}. Sync again later.") from error
+        raise TransientError(
+            f"Yahoo's answer for {symbol} cannot be read: {error}. Sync again later."
+        ) from error
     if metadata["exchangeTimezoneName"] != EXCHANGE_TIMEZONE:
-        raise ConfigProblem(
+        raise ConfigError(
             f"{symbol} trades in {metadata['exchangeTimezoneName']}, but this source knows the sessions of "
             f"{EXCHANGE_TIMEZONE} only. Remove it from `symbols`."
         )
@@ -216,7 +229,7 @@ def _open_session(base_url: str | None) -> Any:
 
     # Otherwise yfinance logs a failed request and returns an empty frame.
     yfinance.config.debug.hide_exceptions = False
-    yfinance.set_tz_cache_location(_cache_folder().name)
+    yfinance.set_tz_cache_location(_cache_folder())
     yfinance.data.YfData.cache_get.cache_clear()
     if base_url is None:
         return requests.Session(impersonate="chrome")
@@ -225,9 +238,11 @@ def _open_session(base_url: str | None) -> Any:
 
 
 @functools.cache
-def _cache_folder() -> tempfile.TemporaryDirectory[str]:
-    """Where yfinance keeps time zones and cookies; not the user's own cache folder."""
-    return tempfile.TemporaryDirectory(prefix="bentleybot-yfinance-")
+def _cache_folder() -> str:
+    """Where yfinance keeps time zones and cookies for the life of the process; not the user's own cache folder."""
+    folder = tempfile.mkdtemp(prefix="bentleybot-yfinance-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _bars(table: Any) -> pl.DataFrame:
@@ -240,7 +255,9 @@ def _bars(table: Any) -> pl.DataFrame:
         }
     )
     # yfinance writes 0 for a volume that Yahoo left out; where there is no price either, it was left out.
-    return bars.with_columns(volume=pl.when(pl.col("close").is_not_null() | (pl.col("volume") != 0)).then("volume"))
+    return bars.with_columns(
+        volume=pl.when(pl.col("close").is_not_null() | (pl.col("volume") != 0)).then("volume")
+    )
 
 
 def _actions(symbol: str, table: Any) -> pl.DataFrame:
@@ -286,7 +303,10 @@ def _with_knowledge_time(rows: pl.DataFrame, day: str, fetched_at: datetime) -> 
 
 def _recent(bars: pl.DataFrame, sessions: int) -> dict[str, list[float | None]]:
     """Session to values of the last bars: what the next sync compares with."""
-    return {row[0].isoformat(): list(row[1:]) for row in bars.select("session", *_PRICES).tail(sessions).iter_rows()}
+    return {
+        row[0].isoformat(): list(row[1:])
+        for row in bars.select("session", *_PRICES).tail(sessions).iter_rows()
+    }
 
 
 def _is_news(bars: pl.DataFrame, mark: Mark) -> pl.Series:

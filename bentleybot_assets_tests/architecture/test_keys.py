@@ -1,0 +1,170 @@
+"""An asset key is a path, and every name follows the rules."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import bentleybot_assets
+from bentleybot_assets.contracts._base import Contract, contract_for
+from bentleybot_assets.definitions import build_defs
+from bentleybot_assets.settings import Settings
+from bentleybot_assets.wiring.vocabulary import COMPUTES, GROUPS, OWNERS, STORAGES
+
+PACKAGE = Path(bentleybot_assets.__file__).parent
+TESTS = Path(__file__).parents[1]
+DEFS = build_defs(Settings.load())
+GRAPH = DEFS.resolve_asset_graph()
+SPECS = {spec.key: spec for spec in DEFS.resolve_all_asset_specs()}
+KEYS = sorted(SPECS, key=str)
+IDS = ["/".join(key.path) for key in KEYS]
+SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+EXPECTED = {
+    "raw/market/daily_bars",
+    "raw/market/corporate_actions",
+    "market/instruments",
+    "market/daily_bars",
+    "features/technical",
+    "features/matrix",
+    "models/labels",
+    "models/out_of_sample",
+    "models/backtest",
+    "models/return_forecaster",
+    "signals/forecasts",
+    "signals/trading_signals",
+    "trading/target_weights",
+    "trading/orders",
+    "reports/daily_brief",
+}
+
+
+def file_of(key: dg.AssetKey) -> Path:
+    """Where the key says its asset is defined; a connection's streams share one file."""
+    parts = key.path[:2] if key.path[0] == "raw" else key.path
+    return PACKAGE / "defs" / Path(*parts).with_suffix(".py")
+
+
+def test_the_graph_has_exactly_the_expected_assets() -> None:
+    assert set(IDS) == EXPECTED
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_an_asset_is_defined_in_the_file_its_key_names(key: dg.AssetKey) -> None:
+    function = key.path[1] if key.path[0] == "raw" else key.path[-1]
+    functions = [node.name for node in ast.parse(file_of(key).read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert function in functions
+
+
+def test_every_file_of_a_group_is_an_asset_or_its_automation() -> None:
+    expected = {file_of(key) for key in KEYS}
+    found = {
+        path for path in (PACKAGE / "defs").rglob("*.py") if path.name not in {"__init__.py", "automation.py"}
+    }
+    assert found == expected
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_an_asset_has_a_contract_with_grain_and_documented_columns(key: dg.AssetKey) -> None:
+    contract = contract_for(key.path)
+    assert issubclass(contract, Contract)
+    assert contract.asset_key() == tuple(key.path)
+    columns = contract.to_schema().columns
+    assert set(contract.rules().grain) <= set(columns)
+    assert contract.rules().grain
+    for name, column in columns.items():
+        assert column.description, name
+        assert SNAKE_CASE.fullmatch(name), name
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_instants_end_in_at_and_dates_in_session_or_date(key: dg.AssetKey) -> None:
+    dated = re.compile(r"(.*_)?(session|date)|(valid|serves)_(from|to)|train_(start|end)")
+    for name, dtype in contract_for(key.path).polars_schema().items():
+        if str(dtype).startswith("Datetime"):
+            assert name.endswith("_at"), name
+        if str(dtype) == "Date":
+            assert dated.fullmatch(name), name
+        if str(dtype) == "Boolean":
+            assert name.startswith(("is_", "has_")), name
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_an_asset_has_its_group_owner_kinds_and_description(key: dg.AssetKey) -> None:
+    spec = SPECS[key]
+    assert spec.group_name == key.path[0]
+    assert spec.group_name in GROUPS
+    assert list(spec.owners) == [OWNERS[key.path[0]]]
+    assert len(spec.kinds & set(COMPUTES)) == 1 or spec.kinds == {"scikitlearn", "mlflow"}
+    assert spec.kinds <= {*COMPUTES, *STORAGES}
+    assert len(spec.kinds) == 2
+    assert spec.description
+    assert len(spec.description.splitlines()[0]) > 20
+    assert "dagster/column_schema" in spec.metadata
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_an_asset_refers_to_its_own_source(key: dg.AssetKey) -> None:
+    (reference,) = SPECS[key].metadata["dagster/code_references"].code_references
+    assert Path(reference.file_path) == file_of(key)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_an_asset_has_its_contract_checks_and_one_of_its_own(key: dg.AssetKey) -> None:
+    checks = {check.name: GRAPH.get_check_spec(check) for check in GRAPH.get_check_keys_for_assets({key})}
+    assert checks["contract"].blocking
+    assert not checks["no_rows_quarantined"].blocking
+    own = set(checks) - {"contract", "no_rows_quarantined"}
+    assert own
+    for name in own:
+        assert SNAKE_CASE.fullmatch(name)
+        assert checks[name].description
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_keys_are_snake_case(key: dg.AssetKey) -> None:
+    assert all(SNAKE_CASE.fullmatch(part) for part in key.path)
+
+
+def test_only_decisions_are_partitioned_and_all_by_the_same_sessions() -> None:
+    partitioned = {key: spec.partitions_def for key, spec in SPECS.items() if spec.partitions_def}
+    assert {key.path[0] for key in partitioned} == {"signals", "trading", "reports"}
+    assert all(key in partitioned for key in KEYS if key.path[0] in {"signals", "trading"})
+    assert len(set(partitioned.values())) == 1
+
+
+def test_jobs_schedules_and_sensors_are_named_by_rule_and_described() -> None:
+    jobs = [job for job in DEFS.resolve_all_job_defs() if not job.name.startswith("__")]
+    assert jobs
+    for job in jobs:
+        assert re.fullmatch(rf"({'|'.join(GROUPS)})_[a-z_]+_job", job.name)
+        assert job.description
+    for schedule in DEFS.schedules or []:
+        assert schedule.name.endswith("_schedule")
+        assert schedule.execution_timezone
+        assert schedule.description
+    for sensor in DEFS.sensors or []:
+        assert sensor.name.endswith("_sensor")
+        assert sensor.description
+
+
+def test_every_test_module_mirrors_a_module_of_the_package() -> None:
+    rooms = {path.name for path in TESTS.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    extra = {"architecture", "integration", "faults"}
+    assert rooms - extra <= {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+
+
+def test_contracts_keep_to_the_package_layout() -> None:
+    contracts = {
+        (*path.relative_to(PACKAGE / "contracts").with_suffix("").parts, node.name)
+        for path in (PACKAGE / "contracts").rglob("*.py")
+        if not path.name.startswith("_")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "Contract" for base in node.bases)
+    }
+    declared = {contract_for(key.path) for key in KEYS}
+    assert len(contracts) == len(declared)

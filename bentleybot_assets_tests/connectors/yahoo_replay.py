@@ -1,0 +1,137 @@
+"""Yahoo's chart endpoint on loopback, answering from recorded or project-written charts.
+
+It is strict: an answer holds only the bars and events inside ``period1`` and ``period2``, so that incremental reads
+meet what they would meet at Yahoo.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+Chart = dict[str, Any]
+"""One ``chart.result`` of Yahoo."""
+
+RECORDINGS = {
+    "AAPL": "chart-AAPL-2020-08-31-to-2020-11-07.json",
+    "MSFT": "historical-via-chart-MSFT-dividends-2021-02-01-to-2022-01-31.csv.json",
+    "NVDA": "historical-via-chart-NVDA-split-2021-02-01-to-2022-01-31.csv.json",
+    "TSLA": "historical-via-chart-dividends-TSLA-no-dividends.json",
+}
+
+
+def recorded_chart(symbol: str) -> Chart:
+    """A real chart from the recordings that stay outside the repository; skips the test where they are absent."""
+    default = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
+    file = Path(os.environ.get("BENTLEYBOT_FIXTURES", default)) / "yahoo" / RECORDINGS[symbol]
+    if not file.is_file():
+        pytest.skip(
+            f"the recording {file.name} is not there; set BENTLEYBOT_FIXTURES to the recordings' folder"
+        )
+    recording = json.loads(file.read_text())["response"]
+    body = recording.get("bodyJson") or json.loads(recording["bodyText"])
+    return body["chart"]["result"][0]
+
+
+class Replay:
+    """A running replay.
+
+    Attributes:
+        charts: symbol to chart; may be changed between reads.
+        queries: the chart queries answered so far, as (symbol, parameters).
+        status: HTTP status of every answer, to play a server in trouble.
+    """
+
+    def __init__(self, charts: Mapping[str, Chart], url: str) -> None:
+        self.charts = dict(charts)
+        self.url = url
+        self.queries: list[tuple[str, dict[str, str]]] = []
+        self.status = 200
+
+    def answer(self, path: str) -> tuple[int, str, str]:
+        """Status, content type and body for a request."""
+        parts = urlsplit(path)
+        if parts.path == "/":
+            return 200, "text/html", ""
+        if parts.path == "/v1/test/getcrumb":
+            return 200, "text/plain", "crumb"
+        if self.status != 200:
+            return (
+                self.status,
+                "text/plain",
+                "Too Many Requests" if self.status == 429 else "<html>in trouble</html>",
+            )
+        if not parts.path.startswith("/v8/finance/chart/"):
+            return (
+                404,
+                "application/json",
+                json.dumps({"finance": {"result": None, "error": {"code": "Not Found"}}}),
+            )
+        symbol = parts.path.rpartition("/")[2]
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self.queries.append((symbol, query))
+        if symbol not in self.charts:
+            error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+            return 404, "application/json", json.dumps({"chart": {"result": None, "error": error}})
+        result = _slice(self.charts[symbol], query)
+        return 200, "application/json", json.dumps({"chart": {"result": [result], "error": None}})
+
+
+def _slice(chart: Chart, query: Mapping[str, str]) -> Chart:
+    """The part of ``chart`` that Yahoo would send for ``query``."""
+    times = chart["timestamp"]
+    if "period1" in query:
+        inside = [i for i, time in enumerate(times) if int(query["period1"]) <= time < int(query["period2"])]
+    else:
+        inside = [len(times) - 1]
+    part = copy.deepcopy({name: chart[name] for name in ("meta", "indicators")})
+    if not inside:
+        part["indicators"] = {"quote": [{}], "adjclose": [{}]}
+        return part
+    part["timestamp"] = [times[i] for i in inside]
+    for series in (part["indicators"]["quote"][0], part["indicators"]["adjclose"][0]):
+        for name, values in series.items():
+            series[name] = [values[i] for i in inside]
+    events = {
+        kind: {key: event for key, event in found.items() if event["date"] in part["timestamp"]}
+        for kind, found in (chart.get("events") or {}).items()
+    }
+    return part | {"events": {kind: found for kind, found in events.items() if found}}
+
+
+@contextmanager
+def replay_of(charts: Mapping[str, Chart]) -> Iterator[Replay]:
+    """Serve ``charts`` until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content_type, body = replay.answer(self.path)
+            content = body.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        replay = Replay(charts, f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield replay
+        finally:
+            server.shutdown()
+            thread.join()
