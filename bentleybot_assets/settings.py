@@ -15,6 +15,7 @@ A value is taken from the first of these that states it:
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -315,7 +316,7 @@ class Settings(BaseSettings):
     @classmethod
     def _one_membership_at_a_time(cls, watchlist: tuple[WatchlistEntry, ...]) -> tuple[WatchlistEntry, ...]:
         ordered = sorted(watchlist, key=lambda entry: (entry.symbol, entry.valid_from))
-        for earlier, later in zip(ordered, ordered[1:], strict=False):
+        for earlier, later in itertools.pairwise(ordered):
             if earlier.symbol == later.symbol and (earlier.valid_to or date.max) >= later.valid_from:
                 raise ValueError(
                     f"{later.symbol} is listed twice for {later.valid_from}; end the earlier entry with valid_to, "

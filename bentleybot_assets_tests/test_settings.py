@@ -160,7 +160,7 @@ def test_a_secret_is_read_and_never_printed(folder: Path, monkeypatch: pytest.Mo
 
 def test_an_error_does_not_show_what_was_entered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MYSQL_PORT", "hunter2")
-    with pytest.raises(InvalidSettingsError, match="MYSQL_PORT: .* valid integer") as caught:
+    with pytest.raises(InvalidSettingsError, match=r"MYSQL_PORT: .* valid integer") as caught:
         Settings.load(folder)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -208,7 +208,10 @@ KO = "symbol: KO, name: Coca-Cola, asset_class: equity, sector: Consumer Staples
             f"watchlist: [{{{KO}, valid_from: 2019-01-02}}, {{{KO}, valid_from: 2020-01-02}}]",
             r"KO is listed twice for 2020-01-02; end the earlier entry with valid_to",
         ),
-        ("watchlist: [{symbol: ON, name: ON, asset_class: equity}]", r"watchlist\.0\.symbol .*put the symbol in quotes"),
+        (
+            "watchlist: [{symbol: ON, name: ON, asset_class: equity}]",
+            r"watchlist\.0\.symbol .*put the symbol in quotes",
+        ),
         ("watchlist: [{symbol: 'KO; DROP', name: KO}]", r"watchlist\.0\.symbol .*pattern"),
         ("watchlist: [{symbol: KO, asset_class: bond}]", r"watchlist\.0\.asset_class .*'equity', 'etf' or 'index'"),
         ("- a list", r"must be a list of 'key: value' lines, not a list"),

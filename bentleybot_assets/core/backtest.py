@@ -1,6 +1,6 @@
 """What following the forecasts would have earned, net of cost.
 
-Belongs here: the arithmetic of holding and trading. Does not belong here: making forecasts, sizing live orders.
+Belongs here: the arithmetic of holding and trading. Does not belong here: forecasts, the sizing of orders.
 
 Time order of one rebalance: the scores of session t decide; the trade happens at the close of t+1, after that
 session's return has gone to the old holdings; the new ones earn from t+2 on. A strategy can therefore never
@@ -42,13 +42,14 @@ def backtest(
 ) -> pl.DataFrame:
     """Follow each algorithm's forecasts, as contract ``models/backtest``.
 
-    Long-only and fully invested: every ``horizon`` sessions, counted from the algorithm's first forecast, the 30 %
-    of the members with the best scores (rounded up, ties by symbol) are bought in equal weights at the close of
-    the next session. Between trades the weights drift with total returns. The benchmark holds every member that
-    any algorithm scored, in equal weights, bought at the same closes at the same cost.
+    Long-only and fully invested: every ``horizon`` sessions, counted from the algorithm's first forecast, the
+    30 % of the members with the best scores (rounded up, ties by symbol) are bought in equal weights at the
+    close of the next session. Between trades the weights drift with total returns. The benchmark holds every
+    member that any algorithm scored, in equal weights, bought at the same closes at the same cost.
 
-    An instrument without a bar at the trading session cannot be bought. One without a bar while it is held earns
-    nothing until its next bar, whose total return covers the gap; if none follows, it is sold at its last price.
+    An instrument without a bar at the trading session cannot be bought. One without a bar while it is held
+    earns nothing until its next bar, whose total return covers the gap; if none follows, it is sold at its
+    last price.
 
     Args:
         out_of_sample: contract ``models/out_of_sample``, sorted by algorithm, symbol and session.
@@ -58,9 +59,9 @@ def backtest(
         cost_bps: cost of trading one way, in basis points of the traded value; one number, or one per symbol.
 
     Returns:
-        One row per algorithm and session from its first forecast to its last. Returns and cost are fractions of
-        the equity at the previous close, ``net_return`` is exactly ``gross_return - cost``. ``rank_ic`` is null
-        while the outcome is unknown.
+        One row per algorithm and session from its first forecast to its last. Returns and cost are fractions
+        of the equity at the previous close, ``net_return`` is exactly ``gross_return - cost``. ``rank_ic`` is
+        null while the outcome is unknown.
 
     Raises:
         ValueError: unsorted input, or a symbol that ``cost_bps`` does not name.
@@ -98,7 +99,9 @@ def _grid(rows: pl.DataFrame, value: str, sessions: pl.Series, symbols: pl.Serie
     """Values as an array of sessions by symbols; NaN where there is no row or no value."""
     axis_0 = pl.DataFrame({"session": sessions}).with_row_index("row")
     axis_1 = pl.DataFrame({"symbol": symbols}).with_row_index("column")
-    cells = rows.select("symbol", "session", value).drop_nulls(value).join(axis_0, on="session").join(axis_1, on="symbol")
+    cells = (
+        rows.select("symbol", "session", value).drop_nulls(value).join(axis_0, on="session").join(axis_1, on="symbol")
+    )
     grid = np.full((len(sessions), len(symbols)), np.nan)
     grid[cells["row"].to_numpy(), cells["column"].to_numpy()] = cells[value].to_numpy()
     return grid
@@ -165,8 +168,9 @@ class _Market:
     def hold(self, wanted: Mapping[int, Mask]) -> _Track:
         """Hold equal weights of what is wanted, from the close of one trading session to the next.
 
-        Where nothing that is wanted can be bought, the old holdings stay. Sums run over instruments that are held or traded only, in the order of symbols: another instrument that
-        appears later leaves earlier results unchanged to the last bit.
+        Where nothing that is wanted can be bought, the old holdings stay. Sums run over instruments that are
+        held or traded only, in the order of symbols: another instrument that appears later leaves earlier
+        results unchanged to the last bit.
         """
         last = len(self.sessions) - 1
         gross, cost, turnover = (np.zeros(len(self.sessions)) for _ in range(3))

@@ -18,7 +18,7 @@ MIN_RANKED_MEMBERS = 5
 """A rank correlation of fewer members is noise by construction."""
 
 CREDIBLE_RANK_IC = 0.10
-"""Honest daily forecasts of stocks reach a mean rank IC of 0.02 to 0.05; a label that leaks into a feature, 0.4."""
+"""Honest forecasts of stocks reach a mean rank IC of 0.02 to 0.05; a label leaked into a feature, 0.4."""
 
 _LEAK_T = 3.0
 """Below this, a mean beyond ``CREDIBLE_RANK_IC`` is what a short sample does by chance."""
@@ -51,10 +51,10 @@ def rank_ic(forecasts: pl.DataFrame, labels: pl.DataFrame, *, horizon: int) -> p
 
 
 def newey_west_t(values: Sequence[float] | npt.NDArray[np.float64] | pl.Series, *, lags: int) -> float | None:
-    """t statistic of the mean of an autocorrelated series.
+    """The t statistic of the mean of an autocorrelated series.
 
-    Newey and West (1987): the long-run variance with Bartlett weights 1 - l / (lags + 1), without small-sample
-    correction. Labels that overlap for ``horizon`` sessions need at least ``horizon`` lags.
+    Newey and West (1987): the long-run variance with Bartlett weights 1 - l / (lags + 1), without
+    small-sample correction. Labels that overlap for ``horizon`` sessions need at least ``horizon`` lags.
 
     Args:
         values: oldest first, without missing values.

@@ -68,8 +68,8 @@ def _with_session_number(bars: pl.DataFrame) -> pl.DataFrame:
 def _outcomes(numbered: pl.DataFrame, horizon: int) -> pl.DataFrame:
     """Entry, exit and return of each row whose exit is exactly the right number of exchange sessions away.
 
-    Numbers rise by at least one from row to row, so an exit that is k rows and k numbers away has no gap before
-    it; that covers the entry too.
+    Numbers rise by at least one from row to row, so an exit that is k rows and k numbers away has no gap
+    before it; that covers the entry too.
     """
     exit_lag = ENTRY_LAG + horizon
 

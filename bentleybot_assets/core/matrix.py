@@ -58,40 +58,38 @@ def matrix(technical: pl.DataFrame, instruments: pl.DataFrame) -> pl.DataFrame:
         ValueError: the features are not sorted by symbol and session.
     """
     require_sorted(technical, ("symbol", "session"), "features/technical")
-    known = technical.filter(pl.col(_WARMED_UP).is_not_null())
-    sessions = known["session"].unique()
+    warmed_up = technical.filter(pl.col(_WARMED_UP).is_not_null())
+    days = warmed_up["session"].unique()
     cut_offs = pl.DataFrame(
-        {"session": sessions, "cut_off": [cut_off(session) for session in sessions]},
+        {"session": days, "cut_off": [cut_off(day) for day in days]},
         schema={"session": pl.Date, "cut_off": technical.schema["available_at"]},
     )
     memberships = instruments.filter("is_tradable").select("symbol", "valid_from", "valid_to")
 
     is_member = pl.col("session").is_between("valid_from", pl.col("valid_to").fill_null(pl.col("session")))
-    ranks = [_rank(pl.col(name)).over("session").alias(name) for name in FEATURES]
+    is_known = pl.col("available_at") <= pl.col("cut_off")
+    features = pl.col(FEATURES)
     return (
-        known.lazy()
+        warmed_up.lazy()
         .join(memberships.lazy(), on="symbol")
         .join(cut_offs.lazy(), on="session")
-        .filter(is_member & (pl.col("available_at") <= pl.col("cut_off")))
+        .filter(is_member & is_known)
         .select(
             "symbol",
             "session",
             pl.col("available_at").max().over("session"),
-            *ranks,
+            features.rank("average").over("session"),
+            features.count().over("session").name.prefix("count_"),
             member_count=pl.len().over("session").cast(pl.Int64),
             feature_version=pl.lit(FEATURE_VERSION),
         )
+        .with_columns(_scaled(pl.col(name), pl.col(f"count_{name}")) for name in FEATURES)
         .select(Matrix.polars_schema().keys())
         .sort("symbol", "session")
         .collect()
     )
 
 
-def _rank(values: pl.Expr) -> pl.Expr:
-    others = values.count() - 1
-    return (
-        pl.when(others > 0)
-        .then((values.rank("average") - 1) / others - 0.5)
-        .when(values.is_not_null())
-        .then(0.0)
-    )
+def _scaled(rank: pl.Expr, count: pl.Expr) -> pl.Expr:
+    """Rank 1 to ``count`` as -0.5 to 0.5; the 0 / 0 of a lone value is the middle."""
+    return ((rank - 1) / (count - 1)).fill_nan(0.5) - 0.5

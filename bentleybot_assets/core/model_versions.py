@@ -26,9 +26,9 @@ def return_forecaster(
 ) -> pl.DataFrame:
     """Every model version with its evidence, as contract ``models/return_forecaster``.
 
-    The evidence of a version is what the earlier versions of its algorithm achieved out of sample up to its own
-    ``train_end``, the last session whose outcome was known when it took over. So no row changes when later
-    data arrive, and no version is judged by forecasts of its own.
+    The evidence of a version is what the earlier versions of its algorithm achieved out of sample up to its
+    own ``train_end``, the last session whose outcome was known when it took over. So no row changes when
+    later data arrive, and no version is judged by forecasts of its own.
 
     In each year ridge is champion if its evidence of excess return is positive and better than momentum's,
     otherwise momentum is. A version has an edge if its rank IC has a t statistic of at least 2 and its
@@ -51,9 +51,7 @@ def return_forecaster(
 
 
 def _row(refit: Refit, backtest: pl.DataFrame, horizon: int) -> dict[str, Any]:
-    known = backtest.filter(
-        (pl.col("algorithm") == refit.algorithm) & (pl.col("session") <= refit.train_end)
-    )
+    known = backtest.filter((pl.col("algorithm") == refit.algorithm) & (pl.col("session") <= refit.train_end))
     rank_ics = known["rank_ic"].drop_nulls()
     t = newey_west_t(rank_ics, lags=horizon)
     excess = annual_excess_return(known["net_return"], known["benchmark_return"])

@@ -5,12 +5,13 @@ judging versions (``model_versions``), registering them (``resources.mlflow``).
 
 Rules, the same for every year Y:
 
-- Training rows are member sessions whose label had left its position before the first session of Y, so nothing
-  in them is later than the first decision of Y. The window reaches back to the start of the eighth year before Y.
+- Training rows are member sessions whose label had left its position before the first session of Y, so
+  nothing in them is later than the first decision of Y. The window reaches back to the start of the eighth
+  year before Y.
 - A feature is used if at least 95 % of those rows have it. A row that lacks a used feature is not trained on,
   and a member that lacks one gets no forecast.
-- Ridge needs 500 complete rows, otherwise the year has no ridge version. Momentum is not fitted; it serves each
-  year before which the outcome of at least one session was known.
+- Ridge needs 500 complete rows, otherwise the year has no ridge version. Momentum is not fitted; it serves
+  each year before which the outcome of at least one session was known.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Refit:
     """One model version: what it was trained on and which sessions it serves.
 
     Attributes:
-        training: the rows it was fitted on (symbol, session, features, ``forward_rank``), sorted by session and
-            symbol; empty for momentum, which is not fitted.
+        training: the rows it was fitted on (symbol, session, features, ``forward_rank``), sorted by session
+            and symbol; empty for momentum, which is not fitted.
     """
 
     algorithm: str
@@ -83,13 +84,9 @@ def refits(matrix: pl.DataFrame, labels: pl.DataFrame, *, horizon: int) -> Itera
     if matrix.is_empty():
         return
     feature_version = _only_feature_version(matrix)
-    outcomes = labels.filter(pl.col("horizon_sessions") == horizon).select(
-        "symbol", "session", "exit_session", TARGET
-    )
+    outcomes = labels.filter(pl.col("horizon_sessions") == horizon).select("symbol", "session", "exit_session", TARGET)
     examples = (
-        matrix.select("symbol", "session", *FEATURES)
-        .join(outcomes, on=["symbol", "session"])
-        .sort("session", "symbol")
+        matrix.select("symbol", "session", *FEATURES).join(outcomes, on=["symbol", "session"]).sort("session", "symbol")
     )
     for year in matrix["session"].dt.year().unique().sort():
         serves_from, serves_to = _first_and_last_session(year)
@@ -108,8 +105,8 @@ def refits(matrix: pl.DataFrame, labels: pl.DataFrame, *, horizon: int) -> Itera
 def fit(training: pl.DataFrame, features: tuple[str, ...]) -> Ridge:
     """Fit ridge regression of ``forward_rank`` on ``features``.
 
-    BLAS is held to one thread: the order of its sums, and so the last bits of the coefficients, would otherwise
-    depend on the number of cores.
+    BLAS is held to one thread: the order of its sums, and so the last bits of the coefficients, would
+    otherwise depend on the number of cores.
 
     Args:
         training: rows without missing values, in the order of :attr:`Refit.training`.
@@ -118,9 +115,7 @@ def fit(training: pl.DataFrame, features: tuple[str, ...]) -> Ridge:
     from sklearn.linear_model import Ridge
 
     with _thread_pools().limit(limits=1, user_api="blas"):
-        return Ridge(alpha=RIDGE_ALPHA, solver="cholesky").fit(
-            training.select(features), training[TARGET].to_numpy()
-        )
+        return Ridge(alpha=RIDGE_ALPHA, solver="cholesky").fit(training.select(features), training[TARGET].to_numpy())
 
 
 def forecast(model: Ridge, matrix: pl.DataFrame) -> pl.DataFrame:
@@ -131,15 +126,15 @@ def forecast(model: Ridge, matrix: pl.DataFrame) -> pl.DataFrame:
         matrix: rows of ``features/matrix``.
 
     Returns:
-        Columns symbol, session, score, in the order of ``matrix``. A member that lacks a feature the model uses
-        has no row: filling the gap would be a guess.
+        Columns symbol, session, score, in the order of ``matrix``. A member that lacks a feature the model
+        uses has no row: filling the gap would be a guess.
     """
     features = list(model.feature_names_in_)
     complete = matrix.select("symbol", "session", *features).drop_nulls(features)
     if complete.is_empty():
         return complete.select("symbol", "session", score=pl.lit(None, dtype=pl.Float64))
-    # One multiplication and one sum per feature, in the order of the features: the score of a row is the same
-    # to the last bit whether it is forecast alone or with a whole year, which a matrix product does not promise.
+    # One multiplication and one sum per feature, in their order: a row's score is the same to the last bit
+    # whether it is forecast alone or with a whole year, which a matrix product does not promise.
     terms = [pl.col(name) * weight for name, weight in zip(features, model.coef_.tolist(), strict=True)]
     score = pl.lit(float(model.intercept_))
     for term in terms:

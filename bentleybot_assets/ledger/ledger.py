@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy import Connection, create_engine, event, insert, inspect, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
@@ -74,9 +74,7 @@ class Ledger:
             )
         self._folder = Path(parsed.database).parent
         # Connections are opened per transaction, so a ledger needs no closing and survives a fork.
-        self._engine = create_engine(
-            parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_SECONDS}
-        )
+        self._engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_SECONDS})
         event.listen(self._engine, "connect", _leave_transactions_to_sqlalchemy)
         event.listen(self._engine, "begin", _begin)
         self._is_current = False
@@ -214,9 +212,7 @@ class Ledger:
         with self._transaction("refusals") as connection:
             result = connection.execute(
                 update(rows)
-                .where(
-                    rows.c.session == session, rows.c.cleared_by_run_id.is_(None), rows.c.dagster_run_id != run_id
-                )
+                .where(rows.c.session == session, rows.c.cleared_by_run_id.is_(None), rows.c.dagster_run_id != run_id)
                 .values(cleared_by_run_id=run_id)
             )
             return result.rowcount
@@ -254,9 +250,7 @@ class Ledger:
             cause = str(error.orig)
             remedy = next((fix for sign, fix in _REMEDIES.items() if sign in cause), "Nothing was written.")
             verb = "read" if is_read else "write"
-            raise LedgerError(
-                f"Cannot {verb} table {table} of ledger {self._shown_url}: {cause}. {remedy}"
-            ) from error
+            raise LedgerError(f"Cannot {verb} table {table} of ledger {self._shown_url}: {cause}. {remedy}") from error
 
     def _bring_up_to_date(self) -> None:
         try:
@@ -284,7 +278,7 @@ class Ledger:
                 upgrade_to_head(connection)
             except CommandError as error:
                 raise LedgerError(
-                    f"Ledger {self._shown_url} says in table {tables.VERSION_TABLE} that it is at version "
+                    f"Ledger {self._shown_url} says in table {tables.version.name} that it is at version "
                     f"{_schema_version(connection)}, which this release (version {tables.SCHEMA_VERSION}) does not "
                     "know. Use the newer release that wrote it, or another ledger."
                 ) from error
@@ -303,9 +297,9 @@ def _begin(connection: Connection) -> None:
 
 
 def _schema_version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(tables.VERSION_TABLE):
+    if not inspect(connection).has_table(tables.version.name):
         return None
-    return connection.execute(text(f"SELECT version_num FROM {tables.VERSION_TABLE}")).scalar_one_or_none()
+    return connection.execute(select(tables.version.c.version_num)).scalar_one_or_none()
 
 
 def _read_orders(connection: Connection, session: date) -> pl.DataFrame:

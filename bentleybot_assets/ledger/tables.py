@@ -27,8 +27,8 @@ from sqlalchemy import (
 SCHEMA_VERSION = "0001"
 """Newest migration. Kept here so that a current ledger is recognised without importing Alembic."""
 
-VERSION_TABLE = "ledger_alembic_version"
-"""Alembic's bookkeeping; its own name, because Dagster and MLflow keep theirs under the default one."""
+version = Table("ledger_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+"""Alembic's own table; named so because Dagster and MLflow keep theirs under the default name."""
 
 metadata = MetaData()
 

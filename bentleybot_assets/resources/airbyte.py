@@ -1,7 +1,7 @@
 """Runs Airbyte connections: records and STATE of a source, audited and committed together to the raw log.
 
-Belongs here: driving a source in process. Does not belong here: any source (``connectors``), typing the records
-(``airbyte_records``), judging them (``core.audit``), storing them (``warehouse``).
+Belongs here: driving a source in process. Does not belong here: any source (``connectors``), typing the
+records (``airbyte_records``), judging them (``core.audit``), storing them (``warehouse``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SOURCE_LOG = logging.getLogger("airbyte")
 """Sources and the cdk log below this name."""
 
 DELIVERY_RECORDS = 50_000
-"""Records after which the next STATE message closes a delivery: large enough for columns, small enough for memory."""
+"""Records after which the next STATE closes a delivery: enough for columns to pay, few enough for memory."""
 
 
 class SyncError(Exception):
@@ -75,14 +75,12 @@ class StreamResult:
             self.first = min(value for value in (self.first, frame[cursor].min()) if value is not None)
             self.last = max(value for value in (self.last, frame[cursor].max()) if value is not None)
         if {"source", "source_version"} <= set(frame.columns):
-            self.versions |= dict(
-                frame.select("source", "source_version").unique().sort("source").iter_rows()
-            )
+            self.versions |= dict(frame.select("source", "source_version").unique().sort("source").iter_rows())
 
 
 @dataclass
 class SyncResult:
-    """What a sync did: how many deliveries it committed (none if there was nothing new), and each stream's part."""
+    """What a sync did: deliveries committed (none if nothing was new), and each stream's part."""
 
     deliveries: int
     streams: dict[str, StreamResult]
@@ -102,7 +100,7 @@ class Connection(dg.Config):
     """
 
     source: str
-    config: dict[str, Any] = {}
+    config: dict[str, Any]
 
     @field_validator("config")
     @classmethod
@@ -127,11 +125,11 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
         warehouse: Warehouse,
         log: logging.Logger,
     ) -> SyncResult:
-        """Read what is new in the given streams and commit it to the raw log, from the last committed STATE on.
+        """Read what is new in the given streams since the last committed STATE, and commit it to the raw log.
 
-        A delivery is committed at the first STATE after :data:`DELIVERY_RECORDS` records, and at the end. If a frame
-        breaks its contract, nothing of its delivery is committed, the STATE stays where it was and the sync ends:
-        the faults are in the result. A sync that finds nothing new commits nothing.
+        A delivery is committed at the first STATE after :data:`DELIVERY_RECORDS` records, and at the end. If
+        a frame breaks its contract, nothing of its delivery is committed, the STATE stays where it was and
+        the sync ends: the faults are in the result. A sync that finds nothing new commits nothing.
 
         Args:
             connection: a name of ``connections``.
@@ -140,18 +138,17 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
             log: told about deliveries, and of warnings and errors of the source.
 
         Raises:
-            SyncError: the connection is unknown or misconfigured, a stream does not exist, or the source failed.
+            SyncError: the connection is unknown or misconfigured, a stream is not there, or the source failed.
         """
         if connection not in self.connections:
             raise SyncError(
-                f"There is no connection {connection}; the settings have {', '.join(sorted(self.connections))}."
+                f"There is no connection {connection}. The settings have "
+                f"{', '.join(sorted(self.connections)) or 'none'}."
             )
         source = _Source(connection, self.connections[connection])
         with source.warnings_to(log):
             catalog = source.catalog(streams)
-            cursors = {
-                item.stream.name: item.cursor_field[0] for item in catalog.streams if item.cursor_field
-            }
+            cursors = {item.stream.name: item.cursor_field[0] for item in catalog.streams if item.cursor_field}
             delivery = _Delivery(connection, streams, cursors, warehouse, log)
             for message in source.read(catalog, delivery.state):
                 if not delivery.take(message):
@@ -189,14 +186,10 @@ class _Source:
 
         with self._errors_named():
             check_config_against_spec_or_exit(self._config, self._spec)
-            offered = {
-                stream.name: stream for stream in self._source.discover(_SOURCE_LOG, self._config).streams
-            }
+            offered = {stream.name: stream for stream in self._source.discover(_SOURCE_LOG, self._config).streams}
         for name in streams:
             if name not in offered:
-                raise SyncError(
-                    f"{self._connection}: there is no stream {name}; it has {', '.join(sorted(offered))}."
-                )
+                raise SyncError(f"{self._connection}: there is no stream {name}; it has {', '.join(sorted(offered))}.")
         return ConfiguredAirbyteCatalog(
             streams=[
                 ConfiguredAirbyteStream(
@@ -311,18 +304,14 @@ class _Delivery:
                 )
             blob = message.state.stream.stream_state
             # Copied, because a source may go on changing the object it sent.
-            self.state[message.state.stream.stream_descriptor.name] = (
-                copy.deepcopy(vars(blob)) if blob else {}
-            )
+            self.state[message.state.stream.stream_descriptor.name] = copy.deepcopy(vars(blob)) if blob else {}
             if sum(map(len, self._pending.values())) >= DELIVERY_RECORDS:
                 return self._commit(self._streams_with_records())
         return True
 
     def finish(self) -> None:
         """Commit the rest. A stream that never had a record gets an empty table, so that it can be read."""
-        never = {
-            name for name, contract in self._streams.items() if self._warehouse.row_count(contract) is None
-        }
+        never = {name for name, contract in self._streams.items() if self._warehouse.row_count(contract) is None}
         if due := self._streams_with_records() | never:
             self._commit(due)
 
@@ -341,13 +330,11 @@ class _Delivery:
         for name, frame in frames.items():
             self.result.streams[name].add(frame, self._cursors.get(name))
             self._pending[name] = []
-            self._log.info(
-                "%s: delivery %d has %d records of %s.", self._connection, number, frame.height, name
-            )
+            self._log.info("%s: delivery %d has %d records of %s.", self._connection, number, frame.height, name)
         return True
 
     def _judged(self, name: str) -> pl.DataFrame | None:
-        """The stream's pending records as an audited frame; None, and faults in the result, if it is condemned."""
+        """The stream's pending records as an audited frame; None, and faults noted, if it is condemned."""
         contract = self._streams[name]
         try:
             outcome = audit(contract, normalise(contract, self._pending[name]))
@@ -368,7 +355,7 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :class:`logging.Handler`."""
-        self._log.log(record.levelno, "%s", self._redacted(self.format(record)))
+        self._log.log(record.levelno, self._redacted(self.format(record)))
 
 
 def _load(connection: str, path: str) -> Source:
@@ -385,9 +372,9 @@ def _load(connection: str, path: str) -> Source:
 
 @contextmanager
 def _logging_untouched() -> Iterator[None]:
-    """Keep this process's logging: on import, airbyte-cdk replaces the root handlers by its own JSON printer."""
+    """Keep this process's logging: on import, airbyte-cdk puts its JSON printer in its place."""
     configure = logging.config.dictConfig
-    logging.config.dictConfig = lambda config: None
+    logging.config.dictConfig = lambda _: None
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""From an Airbyte stream's records to the typed frame of its raw table: the one normalising step of every connection.
+"""From an Airbyte stream's records to the typed frame of its raw table: one step for all connections.
 
 Belongs here: JSON values to polars types. Does not belong here: whether the values are good (``core.audit``).
 """
@@ -51,11 +51,13 @@ class MalformedRecordsError(ValueError):
 def normalise(contract: type[Contract], records: Sequence[Record]) -> pl.DataFrame:
     """The records as a frame with the contract's columns and types, in their order.
 
-    Every record must have exactly the contract's columns, nulls written out. Nothing is coerced: texts in ISO form
-    become dates and UTC instants, JSON's whole numbers become floating point, and a null stays null in any column.
+    Every record must have exactly the contract's columns, nulls written out. Nothing is coerced: texts in ISO
+    form become dates and UTC instants, JSON's whole numbers become floating point, and a null stays null in
+    any column.
 
     Raises:
-        MalformedRecordsError: a record lacks a column or has one too many, or a value is not of its column's type.
+        MalformedRecordsError: a record lacks a column or has one too many, or a value is not of its column's
+        type.
             Each fault names source, table, row key, column, value and rule.
     """
     schema = contract.polars_schema()
@@ -74,7 +76,7 @@ def normalise(contract: type[Contract], records: Sequence[Record]) -> pl.DataFra
 
 
 def _typed(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series, int | None]:
-    """The values as a column of ``dtype``, and the position of the first one that cannot be; None if all can."""
+    """The values as a column of ``dtype``, and the position of the first that cannot be, if any."""
     form = _FORMS[dtype.base_type()]
     accepted = form.accepted | _NULL
     if not set(map(type, values)) <= accepted:
@@ -97,15 +99,15 @@ def _shape_faults(contract: type[Contract], records: Sequence[Record]) -> list[F
             faults[column] = Fault(
                 "column_exists",
                 column,
-                f"{_where(contract, record)}: column {column} is missing, value none; the rule is that every record "
-                "has every column, null where there is no value. Deliver the column, or change the contract.",
+                f"{_where(contract, record)}: column {column} is missing, value none; the rule is that every "
+                "record has every column, null where it has no value. Deliver it, or change the contract.",
             )
         for column in record.keys() - declared - faults.keys():
             faults[column] = Fault(
                 "column_is_declared",
                 column,
-                f"{_where(contract, record)}: column {column} = {record[column]!r}; the rule is that a record has the "
-                "contract's columns only. Declare the column in the contract, or stop delivering it.",
+                f"{_where(contract, record)}: column {column} = {record[column]!r}; the rule is that a "
+                "record has the contract's columns only. Declare it in the contract, or stop delivering it.",
             )
     return [faults[column] for column in sorted(faults)]
 
@@ -114,8 +116,8 @@ def _type_fault(contract: type[Contract], column: str, form: _Form, record: Reco
     return Fault(
         "column_type",
         column,
-        f"{_where(contract, record)}: column {column} = {record[column]!r}; the rule is that it is {form.words}. "
-        "Mend the source.",
+        f"{_where(contract, record)}: column {column} = {record[column]!r}; the rule is that it is "
+        f"{form.words}. Mend the source.",
     )
 
 

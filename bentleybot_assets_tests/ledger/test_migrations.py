@@ -19,7 +19,7 @@ def _schema(path: Path) -> set[tuple[str, str]]:
     connection = sqlite3.connect(path)
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {(name, sql) for name, sql in rows if name != tables.VERSION_TABLE}
+    return {(name, sql) for name, sql in rows if name != tables.version.name}
 
 
 def test_migrating_leads_to_the_declared_tables(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The ``market`` source: daily bars, splits and dividends, recorded (``sample``) or from Yahoo (``yahoo``)."""
+"""The ``market`` source: daily bars, splits and dividends, recorded (``sample``) or from ``yahoo``."""

@@ -34,8 +34,9 @@ class TransientError(Exception):
 class Feed(Protocol):
     """A mode of the source.
 
-    The two reading methods return a symbol's records after ``mark``, oldest first, and the mark of having read them.
-    ``mark`` is None for a symbol that was never read; they return None where there still is nothing to mark.
+    The two reading methods return a symbol's records after ``mark``, oldest first, and the mark of having
+    read them. ``mark`` is None for a symbol that was never read; they return None where there still is
+    nothing to mark.
     """
 
     @property
@@ -78,7 +79,8 @@ def bar_times(sessions: pl.Series) -> pl.DataFrame:
 def action_times(ex_dates: pl.Series) -> pl.DataFrame:
     """``event_at`` (the open of the ex-date) and ``available_at`` of each action, as texts.
 
-    Actions are announced weeks earlier, but no source here dates that: one counts as known with its session's bar.
+    Actions are announced weeks earlier, but no source here dates that: one counts as known with its session's
+    bar.
     """
     opens = ex_dates.dt.combine(_OPEN).dt.replace_time_zone(EXCHANGE_TIMEZONE).dt.convert_time_zone("UTC")
     return bar_times(ex_dates).with_columns(event_at=opens.dt.strftime(_ISO))

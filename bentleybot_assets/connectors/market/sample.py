@@ -9,11 +9,11 @@ skfolio/factors_dataset  5 factor ETFs, 2014-2022    closes adjusted for splits 
 bokeh_sampledata/stocks  IBM, GOOG, FB, 2000-2013    unadjusted OHLCV, and an adjusted close
 =======================  ==========================  ========================================================
 
-bokeh's AAPL and MSFT are left out: a symbol has one source. The files are read where they lie, without importing
-their packages, which would load scikit-learn and bokeh.
+bokeh's AAPL and MSFT are left out: a symbol has one source. The files are read where they lie, without
+importing their packages, which would load scikit-learn and bokeh.
 
-Nobody saw these records arrive, so ``available_at`` follows the publication rule, and ``fetched_at`` is the instant
-at which the data set's last bar became available: the log is the same on every machine and every day.
+Nobody saw these records arrive, so ``available_at`` follows the publication rule, and ``fetched_at`` is the
+instant at which the data set's last bar became available: the log is the same on every machine and every day.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ _INDEX = "^GSPC"
 _DIVIDEND_STEP = 1e-6
 """Smallest relative step of the adjustment factor that counts as a dividend.
 
-The factor, adjusted over unadjusted close, only moves at a dividend or split. Both prices are stored as decimals, so
-it carries rounding noise: at most 1e-13 in this file, against 1e-3 for IBM's smallest dividend.
+The factor, adjusted over unadjusted close, only moves at a dividend or split. Both prices are stored as
+decimals, so it carries rounding noise: at most 1e-13 in this file, against 1e-3 for IBM's smallest dividend.
 """
 
 _INFERRED_DECIMALS = 6
@@ -172,7 +172,7 @@ class SampleFeed:
         return self._after(mark, "session", self._bars(symbol), constants)
 
     def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Feed`. Only the unadjusted data set has any: dividends inferred from its adjusted close."""
+        """See :class:`Feed`. Only unadjusted prices show any: dividends, inferred from the adjusted close."""
         data_set = _data_set(symbol)
         if data_set is not _OHLCV:
             return (), mark
@@ -203,7 +203,7 @@ class SampleFeed:
         return table.select("session", "event_at", "available_at", close=column)
 
     def _table(self, data_set: _DataSet) -> pl.DataFrame:
-        """The file with contract names and times; its symbols side by side, or one below the other (OHLCV)."""
+        """The file with contract names and times; symbols side by side, or below each other (OHLCV)."""
         if data_set not in self._tables:
             table = data_set.read()
             table = table.hstack(bar_times(table["Date"])).with_columns(pl.col("Date").dt.to_string("iso"))
@@ -236,9 +236,10 @@ def _constants(symbol: str, data_set: _DataSet, contract: type[DailyBars | Corpo
 def _inferred_dividends(bars: pl.DataFrame) -> pl.DataFrame:
     """Dividends that explain the steps of the adjustment factor.
 
-    The data set multiplies all earlier closes by ``close / (close + dividend)`` of the ex-date; that convention gives
-    back the amounts IBM declared (0.13 in 2000 to 0.85 in 2013, four a year), which the more usual one, on the close
-    of the day before, misses by up to 5 %. A split would show as a far larger step; none is in these series.
+    The data set multiplies all earlier closes by ``close / (close + dividend)`` of the ex-date; that
+    convention gives back the amounts IBM declared (0.13 in 2000 to 0.85 in 2013, four a year), which the more
+    usual one, on the close of the day before, misses by up to 5 %. A split would show as a far larger step;
+    none is in these series.
     """
     factor = pl.col("adjusted_close") / pl.col("close")
     dividends = (

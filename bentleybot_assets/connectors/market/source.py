@@ -2,7 +2,8 @@
 
 Belongs here: the protocol. Does not belong here: where prices come from (``sample``, ``yahoo``).
 
-STATE keeps a mark per symbol, so that a symbol added later gets its whole history, and is sent after each symbol::
+STATE keeps a mark per symbol, so that a symbol added later gets its whole history, and is sent after each
+symbol::
 
     {"mode": "sample", "symbols": {"IBM": {"start_date": "1990-01-01", "session": "2013-03-01"}, ...}}
 """
@@ -63,7 +64,7 @@ _SPECIFICATION: dict[str, Any] = {
             "items": {"type": "string", "pattern": SYMBOL_PATTERN},
             "uniqueItems": True,
             "title": "Symbols",
-            "description": "Instruments to read. Yahoo needs at least one; for the sample none means all of it.",
+            "description": "Instruments to read. Yahoo needs at least one; in mode sample none means all.",
             "default": [],
             "order": 1,
         },
@@ -80,7 +81,7 @@ _SPECIFICATION: dict[str, Any] = {
             "type": "integer",
             "minimum": 1,
             "title": "Look-back",
-            "description": "Yahoo only: sessions already read that each sync reads again for restated values.",
+            "description": "Yahoo only: sessions that each sync reads again, for restated values.",
             "default": _DEFAULT_LOOKBACK,
             "order": 3,
         },
@@ -100,17 +101,21 @@ class MarketSource(AbstractSource):
     """Daily bars and corporate actions of the configured symbols.
 
     Args:
-        clock: the present, timezone-aware. Yahoo's records carry it as ``fetched_at``; the sample does not ask.
+        clock: the present, timezone-aware. Yahoo's records carry it as ``fetched_at``; the sample's do not.
     """
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
 
-    def spec(self, logger: logging.Logger) -> ConnectorSpecification:
+    def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the cdk's signature
         """The configuration's JSON schema."""
         return ConnectorSpecification(connectionSpecification=_SPECIFICATION)
 
-    def check_connection(self, logger: logging.Logger, config: Mapping[str, Any]) -> tuple[bool, str | None]:
+    def check_connection(
+        self,
+        logger: logging.Logger,  # noqa: ARG002 - the cdk's signature
+        config: Mapping[str, Any],
+    ) -> tuple[bool, str | None]:
         """Whether the feed can deliver: the sample's files are there; Yahoo answers for the first symbol."""
         try:
             self._feed(config).check()
@@ -122,19 +127,17 @@ class MarketSource(AbstractSource):
         """Both streams, reading from one feed."""
         with _traced():
             feed = self._feed(config)
-        start = _start_date(config).isoformat()
+        kept = {"mode": config["mode"], "start_date": _start_date(config).isoformat()}
         return [
-            MarketStream(DailyBars, "session", feed, feed.daily_bars, config["mode"], start),
-            MarketStream(CorporateActions, "ex_date", feed, feed.corporate_actions, config["mode"], start),
+            MarketStream(DailyBars, "session", feed, feed.daily_bars, **kept),
+            MarketStream(CorporateActions, "ex_date", feed, feed.corporate_actions, **kept),
         ]
 
     def _feed(self, config: Mapping[str, Any]) -> Feed:
         symbols = config.get("symbols", [])
         start = _start_date(config)
         if start < FIRST_DAY:
-            raise ConfigError(
-                f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later."
-            )
+            raise ConfigError(f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later.")
         if config["mode"] == "sample":
             return SampleFeed(symbols, start)
         if not symbols:
@@ -166,6 +169,7 @@ class MarketStream(Stream, CheckpointMixin):
         cursor: str,
         feed: Feed,
         read: Callable[[str, Mark | None], tuple[Iterable[Record], Mark | None]],
+        *,
         mode: str,
         start_date: str,
     ) -> None:
@@ -203,8 +207,8 @@ class MarketStream(Stream, CheckpointMixin):
         if value and value["mode"] != self._mode:
             raise AirbyteTracedException(
                 message=(
-                    f"This connection's log was read in mode {value['mode']}, the configuration says {self._mode}. "
-                    "One log must not mix them: use another connection name or an empty warehouse."
+                    f"This connection's log was read in mode {value['mode']}, the configuration says "
+                    f"{self._mode}. One log must not mix them: use another warehouse or connection."
                 ),
                 failure_type=FailureType.config_error,
             )
@@ -217,13 +221,13 @@ class MarketStream(Stream, CheckpointMixin):
     def read_records(
         self,
         sync_mode: SyncMode,
-        cursor_field: list[str] | None = None,
+        cursor_field: list[str] | None = None,  # noqa: ARG002 - the cdk's signature
         stream_slice: Mapping[str, Any] | None = None,
-        stream_state: Mapping[str, Any] | None = None,
+        stream_state: Mapping[str, Any] | None = None,  # noqa: ARG002 - the cdk's signature
     ) -> Iterable[AirbyteMessage]:
         """The slice's records after its mark, oldest first.
 
-        They come as messages, not as mappings, which spares the cdk wrapping each one: a third of its work.
+        They come as messages, not as mappings, which spares the cdk copying and wrapping each one.
         """
         symbol = (stream_slice or {})["symbol"]
         marks = self._state.get("symbols", {})

@@ -1,12 +1,13 @@
 """Market data from Yahoo Finance, through yfinance, as Yahoo delivers it.
 
-Prices are split-adjusted (``price_basis``), the close adjusted for dividends comes beside them, nothing is repaired
-and no bar is dropped. Only closed sessions are read, never the live bar. Instruments must trade on New York's
-calendar, the only one the session table knows.
+Prices are split-adjusted (``price_basis``), the close adjusted for dividends comes beside them, nothing is
+repaired and no bar is dropped. Only closed sessions are read, never the live bar. Instruments must trade on
+New York's calendar, the only one the session table knows.
 
-Yahoo rewrites history: it corrects a bar for some days, and a split or dividend changes every earlier price. So each
-sync reads the last few sessions again. A bar that changed is sent again as a newer version; if the oldest of them
-changed, all prices have moved and the whole history is sent again, so that its newest versions are on one basis.
+Yahoo rewrites history: it corrects a bar for some days, and a split or dividend changes every earlier price.
+So each sync reads the last few sessions again. A bar that changed is sent again as a newer version. If the
+adjusted close of the oldest of them changed, all prices have moved and the whole history is sent again, so
+that its newest versions are on one basis. What did not change is not sent.
 """
 
 from __future__ import annotations
@@ -40,10 +41,7 @@ from bentleybot_assets.connectors.market.records import (
     to_records,
 )
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
-from bentleybot_assets.contracts.sessions import (
-    EXCHANGE_TIMEZONE,
-    last_closed_session,
-)
+from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, last_closed_session
 
 _PRICES = {
     "open": "Open",
@@ -54,7 +52,7 @@ _PRICES = {
     "volume": "Volume",
 }
 _NOISE = 1e-5
-"""Relative difference below which a price is unchanged: Yahoo computes in single precision, anew for each answer."""
+"""Relative difference below which a value is unchanged: Yahoo computes anew, in single precision."""
 
 _TIMEOUT_SECONDS = 30
 _A_WEEK = timedelta(days=7)
@@ -129,7 +127,7 @@ class YahooFeed:
         return to_records(rows, constants), {"session": max(recent), "recent": recent}
 
     def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Feed`. The mark's ``ex_date`` is the last session looked at, whether or not it had an action."""
+        """See :class:`Feed`. The mark is the last session looked at, whether or not it had an action."""
         history, is_rebased = self._since(symbol, mark)
         if history.bars.is_empty():
             return (), mark
@@ -143,22 +141,24 @@ class YahooFeed:
         return to_records(rows, constants), {"ex_date": max(recent), "recent": recent}
 
     def _since(self, symbol: str, mark: Mark | None) -> tuple[_History, bool]:
-        """What Yahoo has from the look-back on, or all of it if never read or if prices moved; and whether they did."""
+        """What Yahoo has from the look-back on, or all of it if never read or if all prices moved (True)."""
         if mark is None:
             return self._history(symbol, self._start), False
         oldest = min(mark["recent"])
         history = self._history(symbol, date.fromisoformat(oldest))
-        if _is_news(history.bars.head(1), mark).any():
+        now = _recent(history.bars, history.bars.height).get(oldest)
+        if now is None or not _is_same(now["adjusted_close"], mark["recent"][oldest]["adjusted_close"]):
             return self._history(symbol, self._start), True
         return history, False
 
     def _history(self, symbol: str, first: date) -> _History:
-        """Yahoo's answer from ``first`` to the last closed session; asked once, so that both streams agree."""
+        """Yahoo's answer from ``first`` to the last closed session; asked once, so that streams agree."""
         if (symbol, first) not in self._answers:
             now = self._clock()
-            self._answers[symbol, first] = _download(
-                self._session, symbol, first, last_closed_session(now), now
-            )
+            through = last_closed_session(now)
+            if first > through:
+                raise ConfigError(f"`start_date` is {first}, but the last closed session is {through}. Set it earlier.")
+            self._answers[symbol, first] = _download(self._session, symbol, first, through, now)
         return self._answers[symbol, first]
 
 
@@ -191,18 +191,14 @@ def _download(session: Any, symbol: str, first: date, through: date, now: dateti
     except YFTickerMissingError as error:
         raise ConfigError(f"{nothing} ({error.rationale}). {fix}") from error
     except HTTPError as error:
-        # Where the chart says "not found", yfinance asks other pages about the symbol, which fail in this way.
+        # After a chart that is not found, yfinance asks other pages about the symbol, which fail like this.
         if getattr(error.response, "status_code", None) == HTTPStatus.NOT_FOUND:
             raise ConfigError(f"{nothing} ({error}). {fix}") from error
         raise TransientError(f"Yahoo fails for {symbol}: {error}. Sync again later.") from error
     except YFRateLimitError as error:
-        raise TransientError(
-            f"Yahoo limits the rate of requests (at {symbol}). Wait, then sync again."
-        ) from error
+        raise TransientError(f"Yahoo limits the rate of requests (at {symbol}). Wait, then sync again.") from error
     except (YFException, RequestException, JSONDecodeError) as error:
-        raise TransientError(
-            f"Yahoo's answer for {symbol} cannot be read: {error}. Sync again later."
-        ) from error
+        raise TransientError(f"Yahoo's answer for {symbol} cannot be read: {error}. Sync again later.") from error
     if metadata["exchangeTimezoneName"] != EXCHANGE_TIMEZONE:
         raise ConfigError(
             f"{symbol} trades in {metadata['exchangeTimezoneName']}, but this source knows the sessions of "
@@ -239,14 +235,14 @@ def _open_session(base_url: str | None) -> Any:
 
 @functools.cache
 def _cache_folder() -> str:
-    """Where yfinance keeps time zones and cookies for the life of the process; not the user's own cache folder."""
+    """Where yfinance keeps time zones and cookies while the process lives; not the user's own cache."""
     folder = tempfile.mkdtemp(prefix="bentleybot-yfinance-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def _bars(table: Any) -> pl.DataFrame:
-    """yfinance's table as contract columns."""
+    """The table of yfinance as contract columns."""
     bars = pl.DataFrame(
         {"session": pl.Series(list(table.index.date), dtype=pl.Date)}
         | {
@@ -255,9 +251,7 @@ def _bars(table: Any) -> pl.DataFrame:
         }
     )
     # yfinance writes 0 for a volume that Yahoo left out; where there is no price either, it was left out.
-    return bars.with_columns(
-        volume=pl.when(pl.col("close").is_not_null() | (pl.col("volume") != 0)).then("volume")
-    )
+    return bars.with_columns(volume=pl.when(pl.col("close").is_not_null() | (pl.col("volume") != 0)).then("volume"))
 
 
 def _actions(symbol: str, table: Any) -> pl.DataFrame:
@@ -292,7 +286,7 @@ def _constants(symbol: str, history: _History, contract: type[DailyBars | Corpor
 
 
 def _with_knowledge_time(rows: pl.DataFrame, day: str, fetched_at: datetime) -> pl.DataFrame:
-    """``available_at`` observed where the row was fetched on its own day, modelled otherwise; the day as text."""
+    """``available_at`` observed for a row fetched on its own day, else modelled; the day as text."""
     is_first_seen = pl.col(day) == fetched_at.astimezone(ZoneInfo(EXCHANGE_TIMEZONE)).date()
     return rows.with_columns(
         pl.col(day).dt.to_string("iso"),
@@ -301,28 +295,26 @@ def _with_knowledge_time(rows: pl.DataFrame, day: str, fetched_at: datetime) -> 
     )
 
 
-def _recent(bars: pl.DataFrame, sessions: int) -> dict[str, list[float | None]]:
+def _recent(bars: pl.DataFrame, sessions: int) -> dict[str, dict[str, float | None]]:
     """Session to values of the last bars: what the next sync compares with."""
-    return {
-        row[0].isoformat(): list(row[1:])
-        for row in bars.select("session", *_PRICES).tail(sessions).iter_rows()
-    }
+    last = bars.select("session", *_PRICES).tail(sessions)
+    return {row.pop("session").isoformat(): row for row in last.iter_rows(named=True)}
 
 
 def _is_news(bars: pl.DataFrame, mark: Mark) -> pl.Series:
     """Whether each bar is new or differs from what was read before."""
+    before = mark["recent"]
     return pl.Series(
         [
-            session not in mark["recent"] or not _is_same(values, mark["recent"][session])
-            for session, values in _recent(bars, bars.height).items()
+            session not in before or not all(_is_same(bar[name], before[session][name]) for name in _PRICES)
+            for session, bar in _recent(bars, bars.height).items()
         ],
         dtype=pl.Boolean,
     )
 
 
-def _is_same(now: Sequence[float | None], before: Sequence[float | None]) -> bool:
-    """Whether two bars are equal but for Yahoo's noise."""
-    return all(
-        a is b if a is None or b is None else math.isclose(a, b, rel_tol=_NOISE)
-        for a, b in zip(now, before, strict=True)
-    )
+def _is_same(now: float | None, before: float | None) -> bool:
+    """Whether two values are equal but for Yahoo's noise."""
+    if now is None or before is None:
+        return now is before
+    return math.isclose(now, before, rel_tol=_NOISE)

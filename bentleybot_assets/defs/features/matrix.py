@@ -30,7 +30,7 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
         "members": previews.line(members, "Members ranked at each session"),
         "feature_version": frame["feature_version"][0],
         "share_of_rows_with_feature": previews.table(
-            frame.select((1 - pl.col(FEATURES).null_count() / pl.len()).round(3)).transpose(
+            frame.select(pl.col(FEATURES).is_not_null().mean()).transpose(
                 include_header=True, header_name="feature", column_names=["share"]
             ),
             rows=len(FEATURES),

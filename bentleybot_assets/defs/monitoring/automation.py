@@ -1,7 +1,5 @@
 """Sensors that watch the whole graph: they tell people about failed checks."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from bentleybot_assets.resources.notifier import Notifier

@@ -1,7 +1,5 @@
 """The ``market`` connection: daily bars and corporate actions, as delivered."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """When the desk decides: the job that carries a session from sync to brief, its schedule, and what follows a stop."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import dagster as dg

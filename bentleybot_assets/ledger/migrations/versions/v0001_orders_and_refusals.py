@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Create the first tables."""
     op.create_table(
         "decisions",
         sa.Column("strategy", sa.String(64), nullable=False),
@@ -71,4 +72,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Refuse: what the tables hold happened."""
     raise NotImplementedError("The ledger is never downgraded: restore a copy of the file instead.")

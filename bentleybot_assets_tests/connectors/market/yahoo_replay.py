@@ -1,7 +1,7 @@
 """Yahoo's chart endpoint on loopback, answering from recorded or project-written charts.
 
-It is strict: an answer holds only the bars and events inside ``period1`` and ``period2``, so that incremental reads
-meet what they would meet at Yahoo.
+It is strict: an answer holds only the bars and events inside ``period1`` and ``period2``, so that incremental
+reads meet what they would meet at Yahoo.
 """
 
 from __future__ import annotations
@@ -31,13 +31,11 @@ RECORDINGS = {
 
 
 def recorded_chart(symbol: str) -> Chart:
-    """A real chart from the recordings that stay outside the repository; skips the test where they are absent."""
-    default = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
+    """A real chart from the recordings, which stay outside the repository; skips where they are absent."""
+    default = Path(__file__).resolve().parents[4] / "shared" / "fixtures"
     file = Path(os.environ.get("BENTLEYBOT_FIXTURES", default)) / "yahoo" / RECORDINGS[symbol]
     if not file.is_file():
-        pytest.skip(
-            f"the recording {file.name} is not there; set BENTLEYBOT_FIXTURES to the recordings' folder"
-        )
+        pytest.skip(f"the recording {file.name} is not there; set BENTLEYBOT_FIXTURES to the recordings' folder")
     recording = json.loads(file.read_text())["response"]
     body = recording.get("bodyJson") or json.loads(recording["bodyText"])
     return body["chart"]["result"][0]
@@ -123,7 +121,7 @@ def replay_of(charts: Mapping[str, Chart]) -> Iterator[Replay]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -1,0 +1,53 @@
+"""What an append-only log of deliveries says today: one current version per record.
+
+Does not belong here: what a record means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+_KNOWLEDGE = ("available_at", "is_modelled", "fetched_at")
+"""Columns that say when something was known, not what."""
+
+
+def newest_versions(log: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The version of each record that was fetched last, whatever the order of the deliveries.
+
+    A version that was merely delivered again, unchanged, keeps the delivery that first told it: it has been known
+    since then. Different versions that were fetched at the same instant all stay, so that an audit can refuse them.
+
+    Args:
+        log: rows of a raw contract; has ``key``, ``fetched_at``, ``available_at`` and ``is_modelled``.
+        key: columns that together identify a record.
+
+    Returns:
+        Columns of ``log``; row order is not specified, except that versions of one record stand in a fixed order.
+    """
+    is_repeated = pl.len().over(key) > 1
+    repeated = log.filter(is_repeated)
+    if repeated.is_empty():
+        return log
+    content = [name for name in log.columns if name not in _KNOWLEDGE]
+    others = [name for name in log.columns if name not in key and name != "fetched_at"]
+    fetched_at, version = pl.col("fetched_at"), pl.col("_version")
+    is_last_fetched = fetched_at == fetched_at.max().over(key)
+    current = (
+        repeated.unique()
+        .sort(*key, "fetched_at", *others)
+        .with_row_index("_row")
+        .with_columns(pl.col("_row").first().over(content).alias("_version"))
+        .with_columns(
+            (is_last_fetched.sum().over(key) > 1).alias("_is_ambiguous"),
+            fetched_at.filter(version != version.last()).max().over(key).alias("_last_changed_at"),
+        )
+        .filter(
+            pl.when("_is_ambiguous")
+            .then(is_last_fetched)
+            .otherwise((version == version.last().over(key)) & (fetched_at > pl.col("_last_changed_at")).fill_null(True))
+        )
+        .filter(pl.col("_is_ambiguous") | (pl.col("_row") == pl.col("_row").first().over(key)))
+    )
+    return pl.concat([log.filter(~is_repeated), current.select(log.columns)])

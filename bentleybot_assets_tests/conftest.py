@@ -1,0 +1,74 @@
+"""What every test stands on: an environment of its own, recorded files, and no skip that nobody declared.
+
+Does not belong here: data (``scenario.py``) and fixtures that one folder alone needs (its own ``conftest.py``).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from bentleybot_assets.settings import Settings
+
+# The same examples on every machine and at every run; how long one takes says nothing about the code.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)
+hypothesis.settings.load_profile("repeatable")
+
+DECLARED_SKIPS: tuple[str, ...] = ()
+"""Beginnings of the reasons for which CI may skip a test. CI has every server and recording, so there are none."""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own; nothing that the user's environment says about the desk reaches a test."""
+    own_names = {
+        str(alias)
+        for field in Settings.model_fields.values()
+        if field.validation_alias is not None
+        for alias in getattr(field.validation_alias, "choices", [field.validation_alias])
+    }
+    for name in os.environ:
+        if name != "BENTLEYBOT_FIXTURES" and (name.startswith("BENTLEYBOT_") or name in own_names):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("BENTLEYBOT_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recorded real-world files; a test that needs it is skipped where there is none."""
+    beside_the_repository = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
+    folder = Path(os.environ.get("BENTLEYBOT_FIXTURES") or beside_the_repository)
+    if not folder.is_dir():
+        pytest.skip(f"no recorded files in {folder}; BENTLEYBOT_FIXTURES names another folder")
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason in _undeclared_skips(terminalreporter.config):
+        terminalreporter.write_line(f"CI skipped a test without a declared reason: {reason}", red=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that quietly stops running is a test lost: in CI a skip must be one of DECLARED_SKIPS."""
+    if session.exitstatus == pytest.ExitCode.OK and _undeclared_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _undeclared_skips(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or os.environ.get("CI") != "true":
+        return []
+    # longrepr of a skip is (file, line, "Skipped: reason").
+    reasons = (
+        f"{report.nodeid}: {report.longrepr[2].removeprefix('Skipped: ')}"
+        for report in reporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    return [reason for reason in reasons if not any(f": {declared}" in reason for declared in DECLARED_SKIPS)]

@@ -1,0 +1,65 @@
+"""A desk in a folder of its own: the project's configuration, and commands run in it as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+SESSION = "2022-12-28"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A working folder with the project's configuration files, and no state.
+
+    Attributes:
+        folder: where commands run; local state appears below it.
+        variables: environment variables of the commands, beside PATH and HOME.
+    """
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, folder: Path, **variables: str) -> Desk:
+        """A new desk in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("bentleybot.yaml", "dagster.yaml", "workspace.yaml", "pyproject.toml"):
+            shutil.copy(PROJECT / name, folder / name)
+        return cls(folder, variables)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command sees: nothing of the tests' own settings."""
+        binaries = Path(sys.executable).parent
+        return {
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(PROJECT),
+            "NO_COLOR": "1",
+            "COLUMNS": "160",
+            **self.variables,
+        }
+
+    @property
+    def home(self) -> Path:
+        """The folder of local state."""
+        return self.folder / ".bentleybot"
+
+    def command(self, *arguments: str) -> list[str]:
+        """The full command line of a program of this environment."""
+        return [str(Path(sys.executable).with_name(arguments[0])), *arguments[1:]]
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a program in the desk's folder."""
+        result = subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if check and result.returncode != 0:
+            raise AssertionError(f"{arguments} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
+        return result
