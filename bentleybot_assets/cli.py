@@ -276,7 +276,9 @@ def _print_frame(frame: pl.DataFrame, output: Format) -> None:
         shown = Table(*frame.columns)
         for row in frame.iter_rows():
             shown.add_row(*(_cell(value) for value in row))
-        out.print(shown)
+        # As wide as its content: a cell cut to fit the terminal would be a value nobody can read.
+        width = out.measure(shown, options=out.options.update(max_width=sys.maxsize)).maximum
+        Console(width=width).print(shown)
 
 
 def _cell(value: Any) -> str:

@@ -9,6 +9,7 @@ earn the return of the bar that made its signal, nor that of the bar it trades o
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -172,11 +173,10 @@ class _Market:
         held or traded only, in the order of symbols: another instrument that appears later leaves earlier
         results unchanged to the last bit.
         """
-        last = len(self.sessions) - 1
         gross, cost, turnover = (np.zeros(len(self.sessions)) for _ in range(3))
         weights = np.zeros(len(self.cost_rates))
         trades = sorted(now for now in wanted if (wanted[now] & self.has_bar[now]).any())
-        for now, until in zip(trades, [*trades[1:], last], strict=True):
+        for now, until in itertools.pairwise([*trades, len(self.sessions) - 1]):
             buyable = wanted[now] & self.has_bar[now]
             target = buyable / buyable.sum()
             touched = np.flatnonzero((target > 0) | (weights > 0))

@@ -23,9 +23,7 @@ _PRICES = ("open", "high", "low", "close")
 _IS_FULLY_ADJUSTED = pl.col("price_source") == "fully_adjusted_close"
 
 
-def daily_bars(
-    raw_bars: pl.DataFrame, corporate_actions: pl.DataFrame, instruments: pl.DataFrame
-) -> pl.DataFrame:
+def daily_bars(raw_bars: pl.DataFrame, corporate_actions: pl.DataFrame, instruments: pl.DataFrame) -> pl.DataFrame:
     """Clean the bars of all instruments; columns of contract ``market/daily_bars``, sorted by symbol and session.
 
     - **Deliveries.** Of each bar the newest version counts (:func:`newest_versions`). Different versions fetched
@@ -41,7 +39,7 @@ def daily_bars(
       day they were fetched and follow the prices from there. The index starts at the first ``mark_price`` and
       compounds forward, so later bars and dividends never change it.
     - **Bad rows**, those that break a rule of the contract, pass through as delivered for the audit to set aside.
-      They enter no return and no index of a good row; their own index is their ``mark_price``.
+      They enter no return and no index of a good row; their own index is a neutral 1.0.
 
     The same records give the same bytes, in whatever order and however often they were delivered.
 
@@ -55,24 +53,22 @@ def daily_bars(
             is ambiguous, has no positive value, or pays in another currency.
     """
     followed = instruments.group_by("symbol").agg(pl.col("is_close_only").any())
-    delivered = newest_versions(
-        raw_bars.join(followed, on="symbol", how="semi"), ("symbol", "session")
-    ).join(followed, on="symbol", how="left", maintain_order="left")
+    versions = newest_versions(raw_bars.join(followed, on="symbol", how="semi"), ("symbol", "session"))
+    bars = _as_delivered(versions.join(followed, on="symbol", maintain_order="left"))
     actions = _actions(corporate_actions.join(followed, on="symbol", how="semi"))
+    columns = DailyBars.polars_schema().keys()
 
-    bars = _as_delivered(delivered)
-    is_good = valid_rows(DailyBars, bars.select(DailyBars.polars_schema().keys()))
+    is_good = valid_rows(DailyBars, bars.select(columns))
     good = bars.filter(is_good).sort("symbol", "session", maintain_order=True)
     _require_one_basis(good)
     good = _add_returns(_adjust_for_splits(good, actions), actions)
-    return (
-        pl.concat([frame.select(DailyBars.polars_schema().keys()) for frame in (good, bars.filter(~is_good))])
-        .sort("symbol", "session", maintain_order=True)
-    )
+    bad = bars.filter(~is_good)
+    # Stable, so that different versions of one bar keep the fixed order they come in.
+    return pl.concat([good.select(columns), bad.select(columns)]).sort("symbol", "session", maintain_order=True)
 
 
 def _as_delivered(delivered: pl.DataFrame) -> pl.DataFrame:
-    """Contract columns with delivered prices and neutral returns, and ``basis_on``: splits up to it are in the price."""
+    """Contract columns with the delivered prices and no returns yet; splits up to ``basis_on`` are in the prices."""
     is_fully_adjusted = pl.col("price_basis") == "fully_adjusted"
     has_only_close = is_fully_adjusted | pl.col("is_close_only")
     return delivered.with_columns(
@@ -82,7 +78,7 @@ def _as_delivered(delivered: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("fully_adjusted_close"))
         .otherwise(pl.lit("split_adjusted_close")),
         total_return=pl.lit(None, dtype=pl.Float64),
-        total_return_close="close",
+        total_return_close=pl.lit(1.0),
         is_outlier=pl.lit(value=False),
         basis_on=pl.when(pl.col("price_basis") == "unadjusted").then("session").otherwise(_fetched_on()),
     )
@@ -95,9 +91,7 @@ def _fetched_on() -> pl.Expr:
 
 def _require_one_basis(bars: pl.DataFrame) -> None:
     """A return across two bases would be an invented gain or loss."""
-    changed = bars.filter(
-        (pl.col("symbol") == pl.col("symbol").shift(1)) & (_IS_FULLY_ADJUSTED != _IS_FULLY_ADJUSTED.shift(1))
-    )
+    changed = bars.filter(pl.col("price_source") != pl.col("price_source").shift(1).over("symbol"))
     if not changed.is_empty():
         first = changed.row(0, named=True)
         raise ValueError(
@@ -162,9 +156,7 @@ def _add_returns(bars: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     is_large = total_return.abs() > OUTLIER_DEVIATIONS * deviation
     return (
         bars.join(_effects(bars, actions), on=["symbol", "session"], how="left", maintain_order="left")
-        .with_columns(
-            total_return=(price + pl.col("dividend").fill_null(0.0)) / price.shift(1).over("symbol") - 1
-        )
+        .with_columns(total_return=(price + pl.col("dividend").fill_null(0.0)) / price.shift(1).over("symbol") - 1)
         .with_columns(
             total_return_close=(price.first() * (1 + total_return.fill_null(0.0)).cum_prod()).over("symbol"),
             is_outlier=(is_large & pl.col("dividend").is_null()).fill_null(value=False),

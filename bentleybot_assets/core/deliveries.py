@@ -32,22 +32,20 @@ def newest_versions(log: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
         return log
     content = [name for name in log.columns if name not in _KNOWLEDGE]
     others = [name for name in log.columns if name not in key and name != "fetched_at"]
-    fetched_at, version = pl.col("fetched_at"), pl.col("_version")
+    fetched_at, version, row = pl.col("fetched_at"), pl.col("_version"), pl.col("_row")
     is_last_fetched = fetched_at == fetched_at.max().over(key)
+    is_unchanged_since = (fetched_at > pl.col("_last_changed_at")).fill_null(value=True)
     current = (
         repeated.unique()
         .sort(*key, "fetched_at", *others)
         .with_row_index("_row")
-        .with_columns(pl.col("_row").first().over(content).alias("_version"))
+        .with_columns(row.first().over(content).alias("_version"))
         .with_columns(
             (is_last_fetched.sum().over(key) > 1).alias("_is_ambiguous"),
             fetched_at.filter(version != version.last()).max().over(key).alias("_last_changed_at"),
+            (version == version.last().over(key)).alias("_is_current"),
         )
-        .filter(
-            pl.when("_is_ambiguous")
-            .then(is_last_fetched)
-            .otherwise((version == version.last().over(key)) & (fetched_at > pl.col("_last_changed_at")).fill_null(True))
-        )
-        .filter(pl.col("_is_ambiguous") | (pl.col("_row") == pl.col("_row").first().over(key)))
+        .filter(pl.when("_is_ambiguous").then(is_last_fetched).otherwise(pl.col("_is_current") & is_unchanged_since))
+        .filter(pl.col("_is_ambiguous") | (row == row.first().over(key)))
     )
     return pl.concat([log.filter(~is_repeated), current.select(log.columns)])

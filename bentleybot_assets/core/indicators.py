@@ -174,8 +174,7 @@ def lowest_to_price(low: pl.Expr, price: pl.Expr, n: int) -> pl.Expr:
 
 def volume_to_mean(volume: pl.Expr, n: int) -> pl.Expr:
     """Volume over its mean of ``n`` bars; null where nothing was traded."""
-    mean = volume.rolling_mean(n)
-    return pl.when(mean > 0).then(volume / mean)
+    return (volume / volume.rolling_mean(n)).fill_nan(None)
 
 
 def price_volume_correlation(price: pl.Expr, volume: pl.Expr, n: int) -> pl.Expr:
@@ -186,8 +185,7 @@ def price_volume_correlation(price: pl.Expr, volume: pl.Expr, n: int) -> pl.Expr
 def stochastic(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.Expr:
     """Where the close stands between lowest low and highest high of ``n`` bars; null where these coincide."""
     lowest = low.rolling_min(n)
-    span = high.rolling_max(n) - lowest
-    return pl.when(span > 0).then((close - lowest) / span)
+    return ((close - lowest) / (high.rolling_max(n) - lowest)).fill_nan(None)
 
 
 def _true_range(high: pl.Expr, low: pl.Expr, close: pl.Expr) -> pl.Expr:
@@ -208,9 +206,7 @@ def _exponential_mean(values: pl.Expr, n: int, *, at: int) -> pl.Expr:
     return _continued(values, window.cum_sum() / n, at=at, alpha=2 / (n + 1))
 
 
-def _continued(
-    values: pl.Expr, seed: pl.Expr, *, at: int, alpha: float, count: pl.Expr | None = None
-) -> pl.Expr:
+def _continued(values: pl.Expr, seed: pl.Expr, *, at: int, alpha: float, count: pl.Expr | None = None) -> pl.Expr:
     """Null before value number ``at``, ``seed`` there, then the exponentially weighted mean from the seed on."""
     count = values.cum_count() if count is None else count
     return (

@@ -6,7 +6,6 @@ records (``airbyte_records``), judging them (``core.audit``), storing them (``wa
 
 from __future__ import annotations
 
-import copy
 import importlib
 import logging
 import logging.config
@@ -302,9 +301,8 @@ class _Delivery:
                 raise SyncError(
                     f"{self._connection}: the source sends a {message.state.type} STATE, not one per stream."
                 )
-            blob = message.state.stream.stream_state
-            # Copied, because a source may go on changing the object it sent.
-            self.state[message.state.stream.stream_descriptor.name] = copy.deepcopy(vars(blob)) if blob else {}
+            sent = message.state.stream
+            self.state[sent.stream_descriptor.name] = vars(sent.stream_state) if sent.stream_state else {}
             if sum(map(len, self._pending.values())) >= DELIVERY_RECORDS:
                 return self._commit(self._streams_with_records())
         return True

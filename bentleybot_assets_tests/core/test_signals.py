@@ -130,7 +130,7 @@ def test_other_thresholds_show_in_the_reasons() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.booleans())
 @settings(derandomize=True, max_examples=60, deadline=None)
-def test_every_reason_can_be_said_in_plain_words(percentiles: list[float], has_edge: bool) -> None:
+def test_every_reason_can_be_said_in_plain_words(percentiles: list[float], has_edge: bool) -> None:  # noqa: FBT001
     ranks = {f"S{number}": percentile for number, percentile in enumerate(percentiles)}
     members = instruments(**dict.fromkeys(ranks, "equity"))
     signals = trading_signals(forecasts(**ranks), members, versions(has_edge=has_edge), costs_bps=COSTS)
@@ -170,7 +170,7 @@ def test_a_session_without_a_champion_is_refused() -> None:
 
 
 def test_a_champion_that_no_version_describes_is_refused() -> None:
-    with pytest.raises(ValueError, match="Champion c{16} of session 2022-12-28 is not in models/return_forecaster"):
+    with pytest.raises(ValueError, match=r"Champion c{16} of session 2022-12-28 is not in models/return_forecaster"):
         trading_signals(forecasts(**RANKS), STOCKS, versions(has_edge=True).clear(), costs_bps=COSTS)
 
 
@@ -191,7 +191,7 @@ def test_sessions_are_decided_one_at_a_time() -> None:
     ids=["unknown", "index", "left", "not yet a member"],
 )
 def test_a_symbol_that_is_no_tradable_member_is_named(members: pl.DataFrame) -> None:
-    with pytest.raises(ValueError, match="(AAA|BBB) is not a tradable member of market/instruments at session"):
+    with pytest.raises(ValueError, match=r"(AAA|BBB) is not a tradable member of market/instruments at session"):
         trading_signals(forecasts(AAA=0.1, BBB=0.9), members, versions(has_edge=True), costs_bps=COSTS)
 
 
@@ -202,9 +202,7 @@ def test_an_instrument_on_its_last_session_is_still_decided() -> None:
 
 def test_an_asset_class_without_a_cost_is_named() -> None:
     with pytest.raises(ValueError, match="no cost for asset class etf of AAA, only for equity"):
-        trading_signals(
-            forecasts(AAA=0.1), instruments(AAA="etf"), versions(has_edge=True), costs_bps={"equity": 5.0}
-        )
+        trading_signals(forecasts(AAA=0.1), instruments(AAA="etf"), versions(has_edge=True), costs_bps={"equity": 5.0})
 
 
 @pytest.mark.parametrize(("buy_at", "sell_at"), [(0.4, 0.4), (0.3, 0.7), (1.2, 0.4), (0.7, -0.1)])

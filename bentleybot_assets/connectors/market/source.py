@@ -205,13 +205,11 @@ class MarketStream(Stream, CheckpointMixin):
     @state.setter
     def state(self, value: MutableMapping[str, Any]) -> None:
         if value and value["mode"] != self._mode:
-            raise AirbyteTracedException(
-                message=(
-                    f"This connection's log was read in mode {value['mode']}, the configuration says "
-                    f"{self._mode}. One log must not mix them: use another warehouse or connection."
-                ),
-                failure_type=FailureType.config_error,
+            problem = ConfigError(
+                f"This connection's log was read in mode {value['mode']}, the configuration says {self._mode}. "
+                "One log must not mix them: use another warehouse or connection."
             )
+            raise _traced_exception(problem, FailureType.config_error)
         self._state = value
 
     def stream_slices(self, **_: Any) -> Iterable[Mapping[str, Any]]:
@@ -261,10 +259,12 @@ def _traced() -> Iterator[None]:
     try:
         yield
     except ConfigError as problem:
-        raise AirbyteTracedException(
-            message=str(problem), failure_type=FailureType.config_error, exception=problem
-        ) from problem
+        raise _traced_exception(problem, FailureType.config_error) from problem
     except TransientError as problem:
-        raise AirbyteTracedException(
-            message=str(problem), failure_type=FailureType.transient_error, exception=problem
-        ) from problem
+        raise _traced_exception(problem, FailureType.transient_error) from problem
+
+
+def _traced_exception(problem: Exception, failure_type: FailureType) -> AirbyteTracedException:
+    return AirbyteTracedException(
+        message=str(problem), internal_message=str(problem), failure_type=failure_type, exception=problem
+    )

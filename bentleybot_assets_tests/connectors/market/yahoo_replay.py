@@ -10,17 +10,23 @@ import copy
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 
 Chart = dict[str, Any]
 """One ``chart.result`` of Yahoo."""
+
+NEW_YORK = ZoneInfo("America/New_York")
+DAYS = [date(2024, 1, day) for day in (10, 11, 12, 16, 17, 18, 19)]
+"""Sessions of the project-written chart, around Martin Luther King Day (Monday the 15th)."""
 
 RECORDINGS = {
     "AAPL": "chart-AAPL-2020-08-31-to-2020-11-07.json",
@@ -28,6 +34,49 @@ RECORDINGS = {
     "NVDA": "historical-via-chart-NVDA-split-2021-02-01-to-2022-01-31.csv.json",
     "TSLA": "historical-via-chart-dividends-TSLA-no-dividends.json",
 }
+
+
+def stamp(day: date) -> int:
+    """Yahoo's time of a daily bar: the open."""
+    return int(datetime.combine(day, time(9, 30), tzinfo=NEW_YORK).timestamp())
+
+
+def chart(
+    days: Sequence[date] = DAYS,
+    *,
+    factor: float = 1.0,
+    dividend_factor: float = 1.0,
+    events: Mapping[str, Any] | None = None,
+    zone: str = "America/New_York",
+) -> Chart:
+    """A project-written chart: closes 100, 101, ... divided by ``factor``; adjusted close also for dividends."""
+    closes = [(100.0 + position) / factor for position in range(len(days))]
+    quote = {
+        "open": [close - 0.5 for close in closes],
+        "high": [close + 1.0 for close in closes],
+        "low": [close - 1.0 for close in closes],
+        "close": closes,
+        "volume": [1000 * (position + 1) for position in range(len(days))],
+    }
+    return {
+        "meta": {"currency": "USD", "exchangeTimezoneName": zone, "instrumentType": "EQUITY", "symbol": "TEST"},
+        "timestamp": [stamp(day) for day in days],
+        "indicators": {
+            "quote": [quote],
+            "adjclose": [{"adjclose": [close * dividend_factor for close in closes]}],
+        },
+        "events": dict(events or {}),
+    }
+
+
+def split_on(day: date, ratio: int) -> dict[str, Any]:
+    """A split as Yahoo lists it."""
+    return {"splits": {str(stamp(day)): {"date": stamp(day), "numerator": ratio, "denominator": 1}}}
+
+
+def dividend_on(day: date, amount: float) -> dict[str, Any]:
+    """A dividend as Yahoo lists it."""
+    return {"dividends": {str(stamp(day)): {"date": stamp(day), "amount": amount}}}
 
 
 def recorded_chart(symbol: str) -> Chart:
@@ -89,7 +138,7 @@ def _slice(chart: Chart, query: Mapping[str, str]) -> Chart:
     """The part of ``chart`` that Yahoo would send for ``query``."""
     times = chart["timestamp"]
     if "period1" in query:
-        inside = [i for i, time in enumerate(times) if int(query["period1"]) <= time < int(query["period2"])]
+        inside = [i for i, at in enumerate(times) if int(query["period1"]) <= at < int(query["period2"])]
     else:
         inside = [len(times) - 1]
     part = copy.deepcopy({name: chart[name] for name in ("meta", "indicators")})

@@ -1,0 +1,163 @@
+"""The market source speaks the Airbyte protocol: as a program, and as an object."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import FailureType, SyncMode
+
+from bentleybot_assets.connectors.market.source import MarketSource
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets_tests.connectors.market.protocol import LOGGER, error_of, read, records_of, states_of
+
+SMALL = {"mode": "sample", "symbols": ["FB", "IBM", "MTUM", "QUAL"]}
+
+
+def run(tmp_path, *arguments: str, **files: Any) -> list[dict[str, Any]]:
+    """Start the source as a program with JSON files as arguments; the messages it printed."""
+    command = [sys.executable, "-m", "bentleybot_assets.connectors.market", *arguments]
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+        command += [f"--{name}", str(tmp_path / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def the(messages: list[dict[str, Any]], kind: str) -> Any:
+    (message,) = [message for message in messages if message["type"] == kind]
+    return message
+
+
+def configured(catalog: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "streams": [
+            {"stream": stream, "sync_mode": "incremental", "destination_sync_mode": "append"}
+            for stream in catalog["streams"]
+        ]
+    }
+
+
+def test_as_a_program_it_answers_spec(tmp_path):
+    specification = the(run(tmp_path, "spec"), "SPEC")["spec"]["connectionSpecification"]
+    assert specification["required"] == ["mode"]
+    assert set(specification["properties"]) == {
+        "mode",
+        "symbols",
+        "start_date",
+        "lookback_sessions",
+        "base_url",
+    }
+
+
+def test_as_a_program_it_checks_a_configuration(tmp_path):
+    good = the(run(tmp_path, "check", config={"mode": "sample"}), "CONNECTION_STATUS")["connectionStatus"]
+    assert good["status"] == "SUCCEEDED"
+    bad = the(run(tmp_path, "check", config={"mode": "sample", "symbols": ["NOPE"]}), "CONNECTION_STATUS")
+    assert bad["connectionStatus"]["status"] == "FAILED"
+    assert "no symbol NOPE" in bad["connectionStatus"]["message"]
+
+
+def test_as_a_program_it_discovers_and_reads_and_goes_on_from_its_state(tmp_path):
+    config = {"mode": "sample", "symbols": ["FB"], "start_date": "2013-02-01"}
+    catalog = the(run(tmp_path, "discover", config=config), "CATALOG")["catalog"]
+    bars, actions = catalog["streams"]
+    assert (bars["name"], actions["name"]) == ("daily_bars", "corporate_actions")
+    assert list(bars["json_schema"]["properties"]) == list(DailyBars.polars_schema())
+    assert bars["source_defined_cursor"] is True
+    assert (bars["default_cursor_field"], actions["default_cursor_field"]) == (["session"], ["ex_date"])
+    assert bars["source_defined_primary_key"] == [["symbol"], ["session"], ["fetched_at"]]
+    assert "incremental" in bars["supported_sync_modes"]
+
+    first = run(tmp_path, "read", config=config, catalog=configured(catalog))
+    sessions = [message["record"]["data"]["session"] for message in first if message["type"] == "RECORD"]
+    assert (sessions[0], sessions[-1], len(sessions)) == ("2013-02-01", "2013-03-01", 20)
+
+    states = [message["state"] for message in first if message["type"] == "STATE"]
+    second = run(tmp_path, "read", config=config, catalog=configured(catalog), state=states)
+    assert not [message for message in second if message["type"] == "RECORD"]
+
+
+def test_two_reads_agree():
+    assert records_of(read(SMALL), "daily_bars") == records_of(read(SMALL), "daily_bars")
+
+
+@pytest.mark.parametrize("stream", ["daily_bars", "corporate_actions"])
+def test_going_on_from_any_state_loses_and_repeats_nothing(stream):
+    messages = read(SMALL, streams=(stream,))
+    everything = records_of(messages, stream)
+    positions = [position for position, message in enumerate(messages) if message.state is not None]
+    assert len(positions) == len(SMALL["symbols"])
+    for position in positions:
+        before = records_of(messages[:position], stream)
+        after = records_of(read(SMALL, [messages[position].state], streams=(stream,)), stream)
+        assert before + after == everything
+
+
+def test_a_state_message_does_not_change_after_it_was_sent():
+    first = next(message for message in read(SMALL) if message.state is not None)
+    assert list(first.state.stream.stream_state.symbols) == ["FB"]
+
+
+def test_the_full_sample_sends_a_state_at_least_every_20000_records_and_at_the_end():
+    since = 0
+    for message in read({"mode": "sample"}):
+        since = 0 if message.state is not None else since + (message.record is not None)
+        assert since <= 20_000
+    assert since == 0
+
+
+def test_a_symbol_added_later_gets_its_whole_history():
+    before = read({"mode": "sample", "symbols": ["IBM"]})
+    after = read({"mode": "sample", "symbols": ["FB", "IBM"]}, states_of(before))
+    assert {bar["symbol"] for bar in records_of(after, "daily_bars")} == {"FB"}
+    assert len(records_of(after, "daily_bars")) == 196
+
+
+def test_an_earlier_start_date_reads_the_history_again():
+    late = read({"mode": "sample", "symbols": ["FB"], "start_date": "2013-02-01"})
+    early = read({"mode": "sample", "symbols": ["FB"]}, states_of(late))
+    assert len(records_of(early, "daily_bars")) == 196
+    again = read({"mode": "sample", "symbols": ["FB"], "start_date": "2013-02-01"}, states_of(early))
+    assert records_of(again, "daily_bars") == []
+
+
+def test_a_full_refresh_reads_everything_whatever_the_state():
+    first = read(SMALL)
+    again = read(SMALL, states_of(first), sync_mode=SyncMode.full_refresh)
+    assert records_of(again, "daily_bars") == records_of(first, "daily_bars")
+
+
+def test_sample_data_never_goes_on_as_market_data():
+    states = states_of(read({"mode": "sample", "symbols": ["FB"]}))
+    for state in states:
+        state.stream.stream_state.mode = "yahoo"
+    error = error_of(read({"mode": "sample", "symbols": ["FB"]}, states))
+    assert error.failure_type is FailureType.config_error
+    assert "read in mode yahoo, the configuration says sample" in error.message
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"mode": "yahoo"}, "needs symbols"),
+        ({"mode": "sample", "start_date": "1989-12-29"}, "1989-12-29.*known from 1990-01-01 on"),
+        ({"mode": "sample", "symbols": ["NOPE"]}, "no symbol NOPE"),
+    ],
+)
+def test_check_says_what_to_mend(config, message):
+    status = MarketSource().check(LOGGER, config)
+    assert status.status.value == "FAILED"
+    assert re.search(message, status.message)
+
+
+def test_records_have_exactly_the_columns_of_their_contract():
+    messages = read(SMALL)
+    for stream, contract in (("daily_bars", DailyBars), ("corporate_actions", CorporateActions)):
+        columns = {frozenset(record) for record in records_of(messages, stream)}
+        assert columns == {frozenset(contract.polars_schema())}

@@ -1,0 +1,71 @@
+"""An Airbyte source that delivers what a test puts into ``SCRIPT``: good records, bad records, errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any
+
+from airbyte_cdk.models import ConnectorSpecification
+from airbyte_cdk.sources import AbstractSource
+from airbyte_cdk.sources.streams import CheckpointMixin, Stream
+
+SCRIPT: dict[str, list[list[dict[str, Any]] | Exception]] = {}
+"""Stream to batches; a STATE follows each batch. An exception in place of a batch is raised."""
+
+SPECIFICATION = {
+    "type": "object",
+    "required": ["api_key"],
+    "properties": {"api_key": {"type": "string", "minLength": 8, "airbyte_secret": True}},
+}
+
+
+class ScriptedStream(Stream, CheckpointMixin):
+    cursor_field = "session"
+    primary_key = None
+
+    def __init__(self, name: str, batches: list[list[dict[str, Any]] | Exception]) -> None:
+        self.name = name
+        self._batches = batches
+        self._state: dict[str, Any] = {}
+
+    def get_json_schema(self) -> Mapping[str, Any]:
+        return {"type": "object", "properties": {}}
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        return self._state
+
+    @state.setter
+    def state(self, value: MutableMapping[str, Any]) -> None:
+        self._state = dict(value)
+
+    def stream_slices(self, **_: Any) -> Iterable[Mapping[str, Any]]:
+        return [{"batch": number} for number in range(self._state.get("batches", 0), len(self._batches))]
+
+    def read_records(self, sync_mode: Any, cursor_field: Any = None, stream_slice: Any = None, **_: Any) -> Any:
+        batch = self._batches[stream_slice["batch"]]
+        if isinstance(batch, Exception):
+            self.logger.warning("about to fail: %s", batch)
+            raise batch
+        yield from batch
+        # Changed in place, as many sources do.
+        self._state["batches"] = stream_slice["batch"] + 1
+
+
+class ScriptedSource(AbstractSource):
+    def spec(self, logger: logging.Logger) -> ConnectorSpecification:
+        return ConnectorSpecification(connectionSpecification=SPECIFICATION)
+
+    def check_connection(self, logger: logging.Logger, config: Mapping[str, Any]) -> tuple[bool, None]:
+        return True, None
+
+    def streams(self, config: Mapping[str, Any]) -> list[Stream]:
+        return [ScriptedStream(name, batches) for name, batches in SCRIPT.items()]
+
+
+class BreakingOffSource(ScriptedSource):
+    """Ends in the middle, without a word: no error, and no stream complete."""
+
+    def read(self, *arguments: Any) -> Any:
+        yield from list(super().read(*arguments))[:-2]

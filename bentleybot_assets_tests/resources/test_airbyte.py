@@ -1,0 +1,351 @@
+"""The in-process runner: what a source delivers reaches the raw log whole, once per STATE, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import subprocess
+import sys
+from datetime import date
+
+import polars as pl
+import pytest
+
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.resources import airbyte as runner
+from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte, SyncError
+from bentleybot_assets.warehouse.base import MissingTableError
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets_tests.connectors.market.yahoo_replay import chart, replay_of
+from bentleybot_assets_tests.resources import scripted_source
+from bentleybot_assets_tests.resources.raw_bars import bar
+
+LOG = logging.getLogger("test.runner")
+MARKET = "bentleybot_assets.connectors.market.source:MarketSource"
+SCRIPTED = f"{scripted_source.__name__}:ScriptedSource"
+STREAMS = {"daily_bars": DailyBars, "corporate_actions": CorporateActions}
+BARS = {"daily_bars": DailyBars}
+SECRET = "hunter2-hunter2"  # noqa: S105 - a made-up one
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    return ParquetWarehouse(tmp_path / "warehouse")
+
+
+@pytest.fixture
+def script(monkeypatch):
+    script = {}
+    monkeypatch.setattr(scripted_source, "SCRIPT", script)
+    return script
+
+
+@pytest.fixture
+def small_deliveries(monkeypatch):
+    monkeypatch.setattr(runner, "DELIVERY_RECORDS", 1)
+
+
+def market(**config):
+    return EmbeddedAirbyte(connections={"market": Connection(source=MARKET, config={"mode": "sample"} | config)})
+
+
+def scripted(api_key=SECRET, source=SCRIPTED):
+    return EmbeddedAirbyte(connections={"market": Connection(source=source, config={"api_key": api_key})})
+
+
+def digest(warehouse):
+    """Every file of the warehouse: path and content."""
+    files = sorted(path for path in warehouse.root.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def log_of(warehouse, contract=DailyBars):
+    return warehouse.read(contract).sort(contract.rules().grain)
+
+
+def deliveries(warehouse):
+    return sorted(path.name for path in (warehouse.root / "raw" / "market").glob("[0-9]*"))
+
+
+# The market connection, end to end.
+
+
+def test_the_whole_sample_reaches_the_log_with_its_state(warehouse):
+    result = market().sync("market", STREAMS, warehouse, LOG)
+    assert result.passed
+    assert result.deliveries == len(deliveries(warehouse)) == 4
+    bars, actions = result.streams["daily_bars"], result.streams["corporate_actions"]
+    assert (bars.records, bars.first, bars.last) == (191_507, date(1990, 1, 2), date(2022, 12, 28))
+    assert (actions.records, actions.first, actions.last) == (52, date(2000, 5, 8), date(2013, 2, 6))
+    assert set(bars.versions) == {
+        "bokeh_sampledata/stocks",
+        "skfolio/factors_dataset",
+        "skfolio/sp500_dataset",
+        "skfolio/sp500_index",
+    }
+    log = warehouse.read(DailyBars)
+    assert (log.height, dict(log.schema)) == (191_507, DailyBars.polars_schema())
+    assert warehouse.row_count(CorporateActions) == 52
+    state = warehouse.connection_state("market")
+    assert len(state["daily_bars"]["symbols"]) == 29
+    assert state["corporate_actions"]["symbols"]["IBM"]["ex_date"] == "2013-02-06"
+
+
+def test_a_sync_with_nothing_new_commits_nothing(warehouse):
+    airbyte = market(symbols=["FB", "IBM"])
+    airbyte.sync("market", STREAMS, warehouse, LOG)
+    before = digest(warehouse)
+    result = airbyte.sync("market", STREAMS, warehouse, LOG)
+    assert result.passed
+    assert (result.deliveries, result.streams["daily_bars"].records) == (0, 0)
+    assert digest(warehouse) == before
+
+
+def test_two_machines_have_the_same_log(tmp_path):
+    logs = []
+    for name in ("one", "two"):
+        warehouse = ParquetWarehouse(tmp_path / name)
+        market(symbols=["FB", "IBM"]).sync("market", STREAMS, warehouse, LOG)
+        logs.append(list(digest(warehouse).values()))
+    assert logs[0] == logs[1]
+
+
+def test_a_symbol_added_later_joins_with_its_history(warehouse):
+    market(symbols=["IBM"]).sync("market", STREAMS, warehouse, LOG)
+    result = market(symbols=["FB", "IBM"]).sync("market", STREAMS, warehouse, LOG)
+    assert result.streams["daily_bars"].records == 196
+    assert log_of(warehouse)["symbol"].value_counts(sort=True).rows() == [("IBM", 3270), ("FB", 196)]
+
+
+def test_a_sync_broken_off_between_deliveries_goes_on_and_ends_the_same(tmp_path, monkeypatch, small_deliveries):
+    airbyte = market(symbols=["FB", "GOOG", "IBM", "MTUM"])
+    undisturbed = ParquetWarehouse(tmp_path / "undisturbed")
+    total = airbyte.sync("market", STREAMS, undisturbed, LOG).deliveries
+    assert total == 5
+    for survivors in range(total):
+        warehouse = ParquetWarehouse(tmp_path / f"after-{survivors}")
+        with monkeypatch.context() as patch:
+            patch.setattr(warehouse, "append_delivery", _breaking_off(warehouse, survivors))
+            with pytest.raises(KeyboardInterrupt):
+                airbyte.sync("market", STREAMS, warehouse, LOG)
+        airbyte.sync("market", STREAMS, warehouse, LOG)
+        for contract in STREAMS.values():
+            assert log_of(warehouse, contract).equals(log_of(undisturbed, contract))
+        assert warehouse.connection_state("market") == undisturbed.connection_state("market")
+
+
+def _breaking_off(warehouse, survivors):
+    append, done = warehouse.append_delivery, []
+
+    def append_delivery(*arguments):
+        if len(done) == survivors:
+            raise KeyboardInterrupt
+        done.append(append(*arguments))
+        return done[-1]
+
+    return append_delivery
+
+
+def test_a_selection_of_streams_reads_and_advances_only_those(warehouse):
+    airbyte = market(symbols=["IBM"])
+    airbyte.sync("market", BARS, warehouse, LOG)
+    assert set(warehouse.connection_state("market")) == {"daily_bars"}
+    with pytest.raises(MissingTableError):
+        warehouse.read(CorporateActions)
+    result = airbyte.sync("market", {"corporate_actions": CorporateActions}, warehouse, LOG)
+    assert result.streams["corporate_actions"].records == 52
+    assert set(warehouse.connection_state("market")) == {"daily_bars", "corporate_actions"}
+    assert airbyte.sync("market", STREAMS, warehouse, LOG).deliveries == 0
+
+
+def test_a_stream_without_records_is_an_empty_table_and_not_a_missing_one(warehouse):
+    airbyte = market(symbols=["FB"])
+    airbyte.sync("market", STREAMS, warehouse, LOG)
+    assert warehouse.read(CorporateActions).equals(CorporateActions.empty())
+    assert airbyte.sync("market", STREAMS, warehouse, LOG).deliveries == 0
+
+
+def test_yahoo_reaches_the_log_through_the_same_runner(warehouse):
+    with replay_of({"TEST": chart()}) as replay:
+        airbyte = market(mode="yahoo", symbols=["TEST"], base_url=replay.url, start_date="2024-01-01")
+        assert airbyte.sync("market", STREAMS, warehouse, LOG).streams["daily_bars"].records == 7
+        before = digest(warehouse)
+        assert airbyte.sync("market", STREAMS, warehouse, LOG).deliveries == 0
+        assert digest(warehouse) == before
+        replay.charts.clear()
+        with pytest.raises(SyncError, match=r"^market, stream daily_bars: Yahoo has no bars for TEST"):
+            airbyte.sync("market", STREAMS, warehouse, LOG)
+    assert log_of(warehouse)["close"].to_list() == [100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0]
+
+
+# Deliveries that must be refused.
+
+
+def missing_column():
+    record = bar(symbol="KO")
+    del record["volume"]
+    return [record]
+
+
+REFUSED = {
+    "missing column": (missing_column(), ("column_exists", "volume", "symbol=KO", "is missing")),
+    "wrong type": ([bar(symbol="KO", close="x")], ("column_type", "close", "symbol=KO", "'x'", "a number")),
+    "unknown basis": (
+        [bar(symbol="KO", price_basis="guessed")],
+        ("isin", "price_basis", "symbol=KO", "guessed"),
+    ),
+    "null key": ([bar(symbol=None)], ("is not null", "symbol", "symbol=null", "breaks the rule")),
+    "conflict": (
+        [bar(symbol="KO", close=1.0), bar(symbol="KO", close=2.0)],
+        ("one_row_per_key", "close", "symbol=KO", "1.0, 2.0"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_corrupted_delivery_is_refused_whole_and_says_why(case, warehouse, script):
+    records, (rule, column, *said) = REFUSED[case]
+    script["daily_bars"] = [[bar()]]
+    scripted().sync("market", BARS, warehouse, LOG)
+    before = digest(warehouse)
+
+    script["daily_bars"] = [[bar()], [bar(symbol="XOM"), *records]]
+    result = scripted().sync("market", BARS, warehouse, LOG)
+
+    assert not result.passed
+    assert (result.deliveries, result.streams["daily_bars"].records) == (0, 0)
+    (fault,) = result.streams["daily_bars"].faults
+    assert fault.rule.startswith(rule)
+    assert fault.column == column
+    for words in ("raw__market__daily_bars", "test/bars", column, *said):
+        assert words in fault.message
+    assert digest(warehouse) == before
+
+    script["daily_bars"] = [[bar()], [bar(symbol="XOM")]]
+    assert scripted().sync("market", BARS, warehouse, LOG).passed
+    assert log_of(warehouse)["symbol"].to_list() == ["PEP", "XOM"]
+
+
+def test_identical_duplicates_are_kept_as_delivered(warehouse, script):
+    script["daily_bars"] = [[bar(), bar(), bar(symbol="KO")]]
+    assert scripted().sync("market", BARS, warehouse, LOG).passed
+    assert warehouse.read(DailyBars)["symbol"].to_list() == ["PEP", "PEP", "KO"]
+
+
+def test_a_fault_in_one_stream_refuses_the_delivery_of_all(warehouse, script):
+    script["daily_bars"] = [[bar()]]
+    script["corporate_actions"] = [[{"symbol": "PEP"}]]
+    result = scripted().sync("market", STREAMS, warehouse, LOG)
+    assert result.streams["daily_bars"].passed
+    assert result.streams["daily_bars"].records == 0
+    assert not result.streams["corporate_actions"].passed
+    assert deliveries(warehouse) == []
+
+
+def test_deliveries_before_a_refused_one_stay(warehouse, script, small_deliveries):
+    script["daily_bars"] = [[bar()], [bar(symbol="KO", close="x")], [bar(symbol="XOM")]]
+    result = scripted().sync("market", BARS, warehouse, LOG)
+    assert (result.deliveries, result.streams["daily_bars"].records) == (1, 1)
+    assert not result.passed
+    assert warehouse.connection_state("market") == {"daily_bars": {"batches": 1}}
+    assert log_of(warehouse)["symbol"].to_list() == ["PEP"]
+
+
+def test_the_committed_state_belongs_to_the_committed_records(warehouse, script, small_deliveries):
+    script["daily_bars"] = [[bar(session=f"2022-12-0{day}")] for day in (5, 6, 7)]
+    scripted().sync("market", BARS, warehouse, LOG)
+    folders = sorted((warehouse.root / "raw" / "market").glob("[0-9]*"))
+    rows = [pl.read_parquet(folder / "daily_bars.parquet").height for folder in folders]
+    states = [(folder / "state.json").read_text().split() for folder in folders]
+    assert rows == [1, 1, 1]
+    assert [state[state.index('"batches":') + 1] for state in states] == ["1", "2", "3"]
+
+
+# Sources that fail.
+
+
+def test_a_failing_source_is_named_and_commits_nothing(warehouse, script):
+    script["daily_bars"] = [[bar()], RuntimeError("the feed hung up")]
+    with pytest.raises(SyncError, match=r"^market, stream daily_bars: .*the feed hung up"):
+        scripted().sync("market", BARS, warehouse, LOG)
+    assert deliveries(warehouse) == []
+
+
+def test_no_secret_reaches_the_error_or_the_log(warehouse, script, caplog):
+    script["daily_bars"] = [RuntimeError(f"GET https://feed.example/?key={SECRET} failed")]
+    with caplog.at_level(logging.DEBUG), pytest.raises(SyncError) as failed:
+        scripted().sync("market", BARS, warehouse, LOG)
+    assert "GET https://feed.example/?key=**** failed" in str(failed.value)
+    assert "about to fail: GET https://feed.example/?key=**** failed" in caplog.text
+    assert SECRET not in str(failed.value) + caplog.text
+
+
+def test_a_configuration_that_breaks_the_spec_is_refused_without_showing_a_secret(warehouse, script):
+    with pytest.raises(SyncError, match=r"^market: Config validation error") as failed:
+        scripted(api_key="short").sync("market", BARS, warehouse, LOG)
+    assert "short" not in str(failed.value).replace("too short", "")
+
+
+def test_a_source_that_breaks_off_is_an_error(warehouse, script):
+    script["daily_bars"] = [[bar()]]
+    with pytest.raises(SyncError, match="ended without completing daily_bars"):
+        scripted(source=f"{scripted_source.__name__}:BreakingOffSource").sync("market", BARS, warehouse, LOG)
+    assert deliveries(warehouse) == []
+
+
+@pytest.mark.parametrize(
+    ("connection", "source", "streams", "message"),
+    [
+        ("broker", SCRIPTED, BARS, "There is no connection broker. The settings have market"),
+        (
+            "market",
+            "bentleybot_assets.nowhere:Source",
+            BARS,
+            "source bentleybot_assets.nowhere:Source cannot be loaded",
+        ),
+        ("market", f"{scripted_source.__name__}:Nobody", BARS, "cannot be loaded"),
+        ("market", SCRIPTED, {"quotes": DailyBars}, "market: there is no stream quotes"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named(connection, source, streams, message, warehouse):
+    with pytest.raises(SyncError, match=message):
+        scripted(source=source).sync(connection, streams, warehouse, LOG)
+
+
+def test_settings_that_are_null_are_left_to_the_sources_default():
+    connection = Connection(source=MARKET, config={"mode": "sample", "base_url": None})
+    assert connection.config == {"mode": "sample"}
+
+
+# The process it runs in.
+
+
+def test_building_the_resource_does_not_load_the_cdk():
+    program = (
+        "import sys; from bentleybot_assets.resources.airbyte import EmbeddedAirbyte\n"
+        f"EmbeddedAirbyte(connections={{'market': {{'source': {MARKET!r}, 'config': {{'mode': 'sample'}}}}}})\n"
+        "print([name for name in ('airbyte_cdk', 'yfinance', 'exchange_calendars') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_sync_leaves_the_logging_of_the_process_alone(tmp_path):
+    program = f"""
+import logging, pathlib
+logging.basicConfig(format="OURS %(message)s")
+handlers = list(logging.getLogger().handlers)
+from bentleybot_assets.contracts.raw.market import DailyBars
+from bentleybot_assets.resources.airbyte import EmbeddedAirbyte
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+airbyte = EmbeddedAirbyte(
+    connections={{"market": {{"source": {MARKET!r}, "config": {{"mode": "sample", "symbols": ["FB"]}}}}}}
+)
+warehouse = ParquetWarehouse(pathlib.Path({str(tmp_path)!r}))
+airbyte.sync("market", {{"daily_bars": DailyBars}}, warehouse, logging.getLogger())
+assert logging.getLogger().handlers == handlers
+logging.getLogger().warning("still here")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "OURS still here"
+    assert '"type":"LOG"' not in done.stdout

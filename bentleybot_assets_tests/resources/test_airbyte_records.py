@@ -1,0 +1,106 @@
+"""Records become typed frames, or are refused in words that lead to the fault."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.resources.airbyte_records import MalformedRecordsError, normalise
+from bentleybot_assets_tests.resources.raw_bars import bar
+
+
+def refusal(*records):
+    with pytest.raises(MalformedRecordsError) as refused:
+        normalise(DailyBars, list(records))
+    return refused.value.faults
+
+
+def test_records_become_the_contracts_columns_and_types():
+    frame = normalise(DailyBars, [bar()])
+    assert dict(frame.schema) == DailyBars.polars_schema()
+    row = frame.row(0, named=True)
+    assert row["session"] == date(2022, 12, 28)
+    assert row["event_at"] == datetime(2022, 12, 28, 21, 0, tzinfo=UTC)
+    assert (row["close"], row["volume"], row["open"]) == (10.25, 1200.0, None)
+
+
+def test_no_records_become_an_empty_frame_of_the_contract():
+    assert normalise(CorporateActions, []).equals(CorporateActions.empty())
+
+
+def test_the_order_of_records_and_of_their_columns_does_not_matter_to_the_values():
+    later = bar(session="2022-12-29")
+    frame = normalise(DailyBars, [later, dict(reversed(bar().items()))])
+    assert frame["session"].to_list() == [date(2022, 12, 29), date(2022, 12, 28)]
+    assert frame.columns == list(DailyBars.polars_schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2022-12-28T21:00:00Z", datetime(2022, 12, 28, 21, tzinfo=UTC)),
+        ("2022-12-28T21:00:00.123456Z", datetime(2022, 12, 28, 21, microsecond=123456, tzinfo=UTC)),
+        ("2022-12-28T16:00:00-05:00", datetime(2022, 12, 28, 21, tzinfo=UTC)),
+    ],
+)
+def test_instants_are_read_with_their_offset(text, instant):
+    assert normalise(DailyBars, [bar(fetched_at=text)])["fetched_at"].item() == instant
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "wanted"),
+    [
+        ("close", "10.25", "a number"),
+        ("close", True, "a number"),
+        ("close", [10.25], "a number"),
+        ("symbol", 7, "a text"),
+        ("is_modelled", 1, "true or false"),
+        ("is_modelled", "true", "true or false"),
+        ("session", "28.12.2022", "an ISO date like 2022-12-28"),
+        ("session", 20221228, "an ISO date like 2022-12-28"),
+        ("session", "2022-02-30", "an ISO date like 2022-12-28"),
+        ("event_at", "2022-12-28T21:00:00", "an ISO instant with its offset like 2022-12-28T21:00:00Z"),
+        ("event_at", "2022-12-28", "an ISO instant with its offset like 2022-12-28T21:00:00Z"),
+        ("event_at", "", "an ISO instant with its offset like 2022-12-28T21:00:00Z"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_with_where_what_and_why(column, value, wanted):
+    changes = {"symbol": "KO", column: value}
+    (fault,) = refusal(bar(), bar(**changes))
+    key = f"symbol={changes['symbol']}, session={changes.get('session', '2022-12-28')}, "
+    assert (fault.rule, fault.column) == ("column_type", column)
+    assert fault.message == (
+        f"raw__market__daily_bars at {key}fetched_at=2022-12-28T21:15:00Z from test/bars: "
+        f"column {column} = {value!r}; the rule is that it is {wanted}. Mend the source."
+    )
+
+
+def test_a_record_without_a_column_is_refused_even_if_the_column_may_be_null():
+    short = bar(symbol="KO")
+    del short["open"]
+    (fault,) = refusal(bar(), short)
+    assert (fault.rule, fault.column) == ("column_exists", "open")
+    assert "raw__market__daily_bars at symbol=KO, session=2022-12-28" in fault.message
+    assert "from test/bars: column open is missing, value none; the rule is" in fault.message
+
+
+def test_a_column_the_contract_does_not_know_is_refused():
+    (fault,) = refusal(bar(), bar(symbol="KO", vwap=10.1))
+    assert (fault.rule, fault.column) == ("column_is_declared", "vwap")
+    assert "symbol=KO" in fault.message
+    assert "column vwap = 10.1" in fault.message
+
+
+def test_each_faulty_column_is_told_once():
+    faults = refusal(*[bar(close="x", session="y") for _ in range(3)])
+    assert sorted(fault.column for fault in faults) == ["close", "session"]
+
+
+def test_nulls_stay_for_the_contract_to_judge():
+    assert normalise(DailyBars, [bar(symbol=None, session=None)])["session"].null_count() == 1
+
+
+def test_a_number_that_is_not_one_is_kept_as_evidence():
+    assert normalise(DailyBars, [bar(close=float("nan"))])["close"].is_nan().item()
