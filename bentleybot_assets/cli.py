@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bentleybot_assets.contracts._base import contract_for
-from bentleybot_assets.contracts.sessions import last_closed_session, last_known_day
+from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
 from bentleybot_assets.definitions import build_defs, resources_of
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.base import MissingTableError
@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Carry one session from sync to brief: data, checks, forecasts, signals, orders."""
     settings = _settings()
-    day = _day(session) if session else _newest_session(settings)
+    day = _session(session) if session else _newest_session(settings)
     definitions = build_defs(settings)
     with _instance(settings) as instance:
         result = _execute(definitions, instance, _DAILY_JOB, day)
@@ -256,6 +256,16 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         _fail(f"{text} is not a day; write it as 2022-12-28.")
+
+
+def _session(text: str) -> date:
+    day = _day(text)
+    try:
+        if is_session(day):
+            return day
+    except ValueError as error:
+        _fail(str(error))
+    _fail(f"{day} is not a session of the New York Stock Exchange; the one before it is {previous_session(day)}.")
 
 
 def _print_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:

@@ -21,6 +21,10 @@ from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 from bentleybot_assets.wiring.partitions import move_sessions_start
 
 
+# The daily job takes the whole graph: decisions that may be backfilled in one run, and trading, which may not.
+warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
+
+
 def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions of a deployment; ``resources`` replace those of the settings by name."""
     with warnings.catch_warnings():

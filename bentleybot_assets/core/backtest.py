@@ -151,7 +151,7 @@ class _Market:
         scores = _grid(forecasts, "score", self.sessions, self.symbols)
         scored = np.flatnonzero(np.isfinite(scores).any(axis=1))
         first, last = int(scored[0]), int(scored[-1])
-        decisions = np.intersect1d(scored, np.arange(first, last + 1 - ENTRY_LAG, horizon))
+        decisions = range(first, last + 1 - ENTRY_LAG, horizon)
         strategy = self.hold({t + ENTRY_LAG: _best(scores[t]) for t in decisions})
         benchmark = self.hold({t + ENTRY_LAG: self.is_member[t] for t in decisions})
         served = slice(first, last + 1)
@@ -169,7 +169,7 @@ class _Market:
     def hold(self, wanted: Mapping[int, Mask]) -> _Track:
         """Hold equal weights of what is wanted, from the close of one trading session to the next.
 
-        Where nothing that is wanted can be bought, the old holdings stay. Sums run over instruments that are
+        Where nothing is wanted, or nothing of it can be bought, the old holdings stay. Sums run over instruments that are
         held or traded only, in the order of symbols: another instrument that appears later leaves earlier
         results unchanged to the last bit.
         """

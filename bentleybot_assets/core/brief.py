@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
@@ -38,10 +38,30 @@ TABLE_STATUS: dict[str, pl.DataType | type[pl.DataType]] = {
 """Columns of ``BriefInputs.tables``. ``rows`` is null where a table was never published, ``newest_session`` also where
 a table knows no sessions."""
 
-_SHAPES = (("wide", 940, 330, 170, 420), ("narrow", 360, 300, 160, 180))
-"""Charts are drawn for desk and phone, since labels cannot shrink: name, width, two heights, points per line."""
 
-_ALGORITHMS = {"momentum": "12-1 momentum", "ridge": "Ridge regression"}
+@dataclass(frozen=True)
+class _Shape:
+    """A size to draw charts in: for desk or phone, since labels cannot shrink."""
+
+    name: str
+    width: int
+    growth_height: int
+    drawdown_height: int
+    points: int
+
+    def stretches(self, count: int) -> pl.Series:
+        """The point of the chart on which each of ``count`` sessions falls."""
+        return pl.int_range(count, eager=True) * min(self.points, count) // count
+
+    def last_of_each(self, count: int) -> pl.Series:
+        """Position of the last session of each stretch."""
+        stretch = self.stretches(count)
+        return (stretch != stretch.shift(-1)).fill_null(value=True).arg_true()
+
+
+_SHAPES = (_Shape("wide", 940, 330, 170, 420), _Shape("narrow", 340, 290, 160, 180))
+
+_ALGORITHMS = {"momentum": "12-1 month momentum", "ridge": "Ridge regression"}
 _PRICE_SOURCES = {
     "split_adjusted_close": "split-adjusted close",
     "fully_adjusted_close": "fully adjusted close",
@@ -111,7 +131,7 @@ def render_brief(inputs: BriefInputs) -> str:
         data_mode=inputs.data_mode,
         sources=_sources(inputs.bars),
         refusals=_refusals(inputs.refusals),
-        orders=_orders(inputs.orders, names),
+        orders=_orders(inputs, names),
         signals=_signals(inputs, names),
         model=_model(inputs),
         record=_record(inputs),
@@ -125,32 +145,47 @@ def render_brief(inputs: BriefInputs) -> str:
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
+        "count": _count,
         "day": _day,
-        "long_day": lambda day: f"{day:%A} {_day(day)}",
-        "dollars": lambda value: _unless_missing(value, lambda known: _signed(known, ",.0f", "$")),
-        "cents": lambda value: _unless_missing(value, lambda known: _signed(known, ",.2f", "$")),
-        "price": lambda value: _unless_missing(value, lambda known: _signed(known, ",.2f" if known >= 1 else ",.4f", "$")),
-        "count": lambda value: _unless_missing(value, lambda known: f"{known:,}"),
-        "percent": lambda value, digits=1: _unless_missing(value, lambda known: f"{_signed(100 * known, f'.{digits}f')} %"),
-        "decimal": lambda value, digits=2: _unless_missing(value, lambda known: _signed(known, f".{digits}f")),
-        "table_id": lambda name: name.replace("/", " / "),
+        "decimal": _decimal,
+        "dollars": _dollars,
+        "long_day": _long_day,
+        "percent": _percent,
     }
     source = files(__package__).joinpath("brief.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+_MISSING = "\N{EM DASH}"
 
 
 def _day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _signed(value: float, form: str, unit: str = "") -> str:
-    text = f"{unit}{abs(value):{form}}"
-    is_zero = not any(digit in text for digit in "123456789")
-    return text if value >= 0 or is_zero else f"\N{MINUS SIGN}{text}"
+def _long_day(day: date) -> str:
+    return f"{day:%A} {_day(day)}"
 
 
-def _unless_missing(value: Any, write: Any) -> str:
-    return "\N{EM DASH}" if value is None else str(write(value))
+def _count(value: int | None) -> str:
+    return _MISSING if value is None else f"{value:,}"
+
+
+def _decimal(value: float | None, digits: int = 2, unit: str = "") -> str:
+    """A rounded number with thousands separators and, before the unit, a true minus sign; never minus zero."""
+    if value is None:
+        return _MISSING
+    amount = f"{abs(value):,.{digits}f}"
+    sign = "\N{MINUS SIGN}" if value < 0 and any(digit in amount for digit in "123456789") else ""
+    return f"{sign}{unit}{amount}"
+
+
+def _dollars(value: float | None, digits: int = 0) -> str:
+    return _decimal(value, digits, "$")
+
+
+def _percent(fraction: float | None, digits: int = 1) -> str:
+    return _MISSING if fraction is None else f"{_decimal(100 * fraction, digits)}\N{NO-BREAK SPACE}%"
 
 
 def _sources(bars: pl.DataFrame) -> list[str]:
@@ -170,29 +205,39 @@ def _refusals(refusals: pl.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _orders(orders: pl.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
+def _orders(inputs: BriefInputs, names: Mapping[str, str]) -> dict[str, Any]:
     """Sales first, since they bring the cash; then by size."""
-    ordered = orders.sort("side", "estimated_value_usd", "symbol", descending=[True, True, False])
-    is_buy = pl.col("side") == "BUY"
+    orders = inputs.orders
+    sources = dict(inputs.targets.select("symbol", "price_source").iter_rows())
+    rows = [
+        {
+            **row,
+            "name": names.get(row["symbol"], ""),
+            "price_source": _PRICE_SOURCES.get(sources.get(row["symbol"], ""), "not stated"),
+        }
+        for row in orders.sort("side", "estimated_value_usd", "symbol", descending=[True, True, False]).iter_rows(
+            named=True
+        )
+    ]
+    bought, sold = orders.filter(side="BUY"), orders.filter(side="SELL")
+    buy_signals = inputs.signals.filter(action="BUY")
     return {
-        "rows": [
-            {
-                **row,
-                "name": names.get(row["symbol"], ""),
-            }
-            for row in ordered.iter_rows(named=True)
-        ],
-        "bought": orders.filter(is_buy).height,
-        "sold": orders.filter(~is_buy).height,
-        "bought_usd": orders.filter(is_buy)["estimated_value_usd"].sum(),
-        "sold_usd": orders.filter(~is_buy)["estimated_value_usd"].sum(),
+        "rows": rows,
+        "sources": {
+            source: [row["symbol"] for row in rows if row["price_source"] == source]
+            for source in sorted({row["price_source"] for row in rows})
+        },
+        "trimmed": sold.join(buy_signals, on="symbol", how="semi")["symbol"].sort().to_list(),
+        "bought": bought.height,
+        "sold": sold.height,
+        "bought_usd": bought["estimated_value_usd"].sum(),
+        "sold_usd": sold["estimated_value_usd"].sum(),
         "cost_usd": orders["estimated_cost_usd"].sum(),
     }
 
 
 def _signals(inputs: BriefInputs, names: Mapping[str, str]) -> dict[str, Any]:
     weights = dict(inputs.targets.select("symbol", "weight").iter_rows())
-    sources = dict(inputs.targets.select("symbol", "price_source").iter_rows())
     rows = [
         {
             **row,
@@ -210,7 +255,6 @@ def _signals(inputs: BriefInputs, names: Mapping[str, str]) -> dict[str, Any]:
         "counts": {action: sum(row["action"] == action for row in rows) for action in ("BUY", "HOLD", "SELL")},
         "reasons": [(code, explain(code)) for code in codes],
         "has_edge": NO_EDGE not in codes,
-        "price_sources": {symbol: _PRICE_SOURCES[source] for symbol, source in sources.items()},
     }
 
 
@@ -259,105 +303,114 @@ def _account(inputs: BriefInputs, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Track:
+    """Session returns of something that could have been followed, and how the chart styles it."""
+
+    label: str
+    css_class: str
+    returns: pl.Series
+
+
 def _record(inputs: BriefInputs) -> dict[str, Any] | None:
     """What following each algorithm would have earned, up to the session; None for less than two sessions."""
     model = _model(inputs)
-    known = inputs.backtest.filter(pl.col("session") <= inputs.session).sort("algorithm", "session")
-    if model is None or known.filter(algorithm=model["champion"]["algorithm"]).height < 2:  # noqa: PLR2004
+    if model is None:
         return None
+    known = inputs.backtest.filter(pl.col("session") <= inputs.session).sort("algorithm", "session")
     chosen = model["champion"]["algorithm"]
     mine = known.filter(algorithm=chosen)
-    columns = {"champion": mine["net_return"], "benchmark": mine["benchmark_return"]}
-    labels = {"champion": f"{_algorithm(chosen)}, net of cost", "benchmark": "Equal-weight benchmark, net of cost"}
-    for (algorithm,), other in known.filter(pl.col("algorithm") != chosen).partition_by(
-        "algorithm", as_dict=True, maintain_order=True
-    ).items():
-        if other["session"].equals(mine["session"]):
-            columns["challenger"] = other["net_return"]
-            labels["challenger"] = f"{_algorithm(str(algorithm))}, net of cost"
-    stats = [
-        {"label": labels[key], "css_class": key, **_statistics(returns)} for key, returns in columns.items()
+    if mine.height < 2:  # noqa: PLR2004 - a line has two ends
+        return None
+    champion = _Track(_algorithm(chosen), "champion", mine["net_return"])
+    benchmark = _Track("Equal weight", "benchmark", mine["benchmark_return"])
+    challengers = [
+        _Track(_algorithm(str(algorithm)), "challenger", other["net_return"])
+        for (algorithm,), other in known.partition_by("algorithm", as_dict=True).items()
+        if algorithm != chosen and other["session"].equals(mine["session"])
     ]
+    tracks = [champion, benchmark, *challengers]
     years = mine.height / SESSIONS_PER_YEAR
     return {
         "first": mine["session"][0],
         "last": mine["session"][-1],
         "sessions": mine.height,
-        "stats": stats,
+        "stats": [
+            {"label": track.label, "css_class": track.css_class, **_statistics(track.returns)} for track in tracks
+        ],
         "turnover": mine["turnover"].sum() / years,
         "cost": mine["cost"].sum() / years,
         "top_percent": round(100 * TOP_FRACTION),
         "charts": [
             {
-                "shape": name,
-                "growth": _growth_chart(mine["session"], columns, labels, width, tall, points),
-                "drawdown": _drawdown_chart(mine["session"], columns, labels, width, low, points),
+                "name": shape.name,
+                "growth": _growth_chart(mine["session"], tracks, shape),
+                "drawdown": _drawdown_chart(mine["session"], [champion, benchmark], shape),
             }
-            for name, width, tall, low, points in _SHAPES
+            for shape in _SHAPES
         ],
     }
 
 
 def _statistics(returns: pl.Series) -> dict[str, float | None]:
     """Annualised at 252 sessions; the Sharpe ratio takes no risk-free rate off."""
-    wealth = (1 + returns).cum_prod()
-    volatility = float(returns.std() or 0.0) * math.sqrt(SESSIONS_PER_YEAR)  # type: ignore[arg-type]
-    mean = float(returns.mean()) * SESSIONS_PER_YEAR  # type: ignore[arg-type]
+    daily = returns.to_numpy()
+    volatility = float(daily.std(ddof=1)) * math.sqrt(SESSIONS_PER_YEAR)
+    growth = float((1 + daily).prod())
     return {
-        "annual_return": float(wealth[-1]) ** (SESSIONS_PER_YEAR / len(returns)) - 1,
+        "annual_return": growth ** (SESSIONS_PER_YEAR / len(daily)) - 1,
         "volatility": volatility,
-        "sharpe": mean / volatility if volatility else None,
-        "max_drawdown": float(_drawdowns(returns).min()),  # type: ignore[arg-type]
-        "growth": float(wealth[-1]),
+        "sharpe": float(daily.mean()) * SESSIONS_PER_YEAR / volatility if volatility else None,
+        "max_drawdown": float(_drawdowns(returns).to_numpy().min()),
     }
 
 
 def _drawdowns(returns: pl.Series) -> pl.Series:
+    """Loss since the highest value so far, the starting value included; 0 at a high, else negative."""
     wealth = (1 + returns).cum_prod()
     return wealth / wealth.cum_max().clip(lower_bound=1.0) - 1
 
 
-def _growth_chart(
-    sessions: pl.Series, columns: Mapping[str, pl.Series], labels: Mapping[str, str], width: int, height: int, points: int
-) -> Markup:
-    growth = {key: (1 + returns).cum_prod() for key, returns in columns.items()}
-    drawn = _thinned(sessions, growth, points).group_by("stretch", maintain_order=True).last()
-    return _chart(drawn, labels, "Growth of $1, log scale", lambda value: f"${value:.3g}", width, height, is_log=True)
-
-
-def _drawdown_chart(
-    sessions: pl.Series, columns: Mapping[str, pl.Series], labels: Mapping[str, str], width: int, height: int, points: int
-) -> Markup:
-    depth = {key: _drawdowns(columns[key]) for key in ("champion", "benchmark")}
-    drawn = _thinned(sessions, depth, points).group_by("stretch", maintain_order=True).agg(
-        pl.col("session").last(), pl.exclude("session", "stretch").min()
-    )
+def _growth_chart(sessions: pl.Series, tracks: Sequence[_Track], shape: _Shape) -> Markup:
+    values = [(1 + track.returns).cum_prod() for track in tracks]
     return _chart(
-        drawn,
-        {key: labels[key].removesuffix(", net of cost") for key in depth},
-        "Loss since the last high",
-        lambda value: f"{_signed(100 * value, '.0f')} %",
-        width,
-        height,
+        sessions,
+        tracks,
+        [value.gather(shape.last_of_each(len(sessions))) for value in values],
+        shape,
+        caption="Growth of $1, net of cost, log scale",
+        tick=lambda value: f"${value:.3g}",
+        height=shape.growth_height,
+        is_log=True,
+    )
+
+
+def _drawdown_chart(sessions: pl.Series, tracks: Sequence[_Track], shape: _Shape) -> Markup:
+    """The deepest loss of each stretch, so that thinning the line hides none."""
+    stretch = shape.stretches(len(sessions))
+    values = [
+        pl.DataFrame({"stretch": stretch, "depth": _drawdowns(track.returns)})
+        .group_by("stretch", maintain_order=True)
+        .min()["depth"]
+        for track in tracks
+    ]
+    return _chart(
+        sessions,
+        tracks,
+        values,
+        shape,
+        caption="Loss since the last high",
+        tick=lambda value: _percent(value, 0),
+        height=shape.drawdown_height,
         is_filled=True,
     )
 
 
-def _thinned(sessions: pl.Series, columns: Mapping[str, pl.Series], points: int) -> pl.DataFrame:
-    """Columns with ``stretch``, the number of the point on the chart that a session falls on."""
-    count = len(sessions)
-    stretch = pl.int_range(count, eager=True) * min(points, count) // count
-    return pl.DataFrame({"session": sessions, **columns, "stretch": stretch})
-
-
 def _chart(
-    drawn: pl.DataFrame, labels: Mapping[str, str], caption: str, tick: Any, width: int, height: int, **options: bool
+    sessions: pl.Series, tracks: Sequence[_Track], values: Sequence[pl.Series], shape: _Shape, **options: Any
 ) -> Markup:
-    keys = [key for key in ("challenger", "benchmark", "champion") if key in labels]
-    lines = [Line(labels[key], drawn[key].to_list(), key) for key in keys]
-    # The chart escapes what it writes.
-    return Markup(  # noqa: S704
-        line_chart(
-            drawn["session"].to_list(), lines, caption=caption, tick=tick, width=width, height=height, **options
-        )
-    )
+    """The champion is drawn last, above the others."""
+    lines = [Line(track.label, value.to_list(), track.css_class) for track, value in zip(tracks, values, strict=True)]
+    days = sessions.gather(shape.last_of_each(len(sessions))).to_list()
+    # What the chart writes is escaped there.
+    return Markup(line_chart(days, lines[::-1], width=shape.width, **options))  # noqa: S704

@@ -174,7 +174,8 @@ def lowest_to_price(low: pl.Expr, price: pl.Expr, n: int) -> pl.Expr:
 
 def volume_to_mean(volume: pl.Expr, n: int) -> pl.Expr:
     """Volume over its mean of ``n`` bars; null where nothing was traded."""
-    return (volume / volume.rolling_mean(n)).fill_nan(None)
+    mean = volume.rolling_mean(n)
+    return pl.when(mean > 0).then(volume / mean)
 
 
 def price_volume_correlation(price: pl.Expr, volume: pl.Expr, n: int) -> pl.Expr:
@@ -185,7 +186,8 @@ def price_volume_correlation(price: pl.Expr, volume: pl.Expr, n: int) -> pl.Expr
 def stochastic(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.Expr:
     """Where the close stands between lowest low and highest high of ``n`` bars; null where these coincide."""
     lowest = low.rolling_min(n)
-    return ((close - lowest) / (high.rolling_max(n) - lowest)).fill_nan(None)
+    span = high.rolling_max(n) - lowest
+    return pl.when(span > 0).then((close - lowest) / span)
 
 
 def _true_range(high: pl.Expr, low: pl.Expr, close: pl.Expr) -> pl.Expr:

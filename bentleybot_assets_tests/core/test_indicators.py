@@ -144,6 +144,12 @@ def test_recursive_indicators_go_on_after_a_gap(name: str) -> None:
     assert np.isfinite(result[102:]).all()
 
 
+def test_obv_compares_the_bar_after_a_gap_with_the_one_before_it() -> None:
+    close = np.array([10.0, 12.0, np.nan, 11.0, 11.5])
+    bars = series_of(close).with_columns(volume=pl.Series([1.0, 2.0, 4.0, 8.0, 16.0]), close=CLOSE.fill_nan(None))
+    np.testing.assert_array_equal(values(bars, indicators.obv(CLOSE, VOLUME)), [1, 3, np.nan, -5, 11])
+
+
 def test_adx_of_a_straight_rise_is_100_and_not_more() -> None:
     adx = values(SERIES["a straight rise"], indicators.adx(HIGH, LOW, 14))
     assert np.nanmin(adx) == np.nanmax(adx) == 100

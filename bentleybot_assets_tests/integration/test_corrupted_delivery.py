@@ -1,0 +1,113 @@
+"""A delivery that contradicts itself: nothing moves, everybody is told, and the next good run clears it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+import pytest
+import yaml
+
+from bentleybot_assets.definitions import build_defs, resources_of
+from bentleybot_assets.settings import Settings
+from bentleybot_assets_tests.faults.corrupted_market import FLAG
+from bentleybot_assets_tests.integration.desk import SESSION, Desk
+from bentleybot_assets_tests.integration.test_session_run import content, ledger_rows
+
+CHECK = "raw/market/daily_bars failed its check contract"
+
+
+@pytest.fixture(scope="module")
+def desk(finished_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A copy of the finished desk whose market source can be corrupted, with one symbol left to be delivered."""
+    folder = tmp_path_factory.mktemp("corrupted") / "desk"
+    shutil.copytree(finished_desk.folder, folder, symlinks=True)
+    config = yaml.safe_load((folder / "bentleybot.yaml").read_text())
+    config["connections"]["market"]["source"] = "bentleybot_assets_tests.faults.corrupted_market:CorruptedMarket"
+    # Nothing of the connection was seen yet, so that there is something to deliver.
+    shutil.rmtree(folder / ".bentleybot" / "warehouse" / "raw" / "market")
+    (folder / "bentleybot.yaml").write_text(yaml.safe_dump(config))
+    return Desk(folder)
+
+
+def refusals(desk: Desk) -> list[tuple[str, str, str, str | None]]:
+    with sqlite3.connect(desk.home / "ledger.db") as connection:
+        return connection.execute(
+            "SELECT code, table_name, check_name, cleared_by_run_id FROM refusals"
+        ).fetchall()
+
+
+def alerts(desk: Desk) -> list[dict[str, str]]:
+    file = desk.home / "alerts.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def tables(desk: Desk) -> dict[str, bytes | str]:
+    return {name: value for name, value in content(desk).items() if "daily_brief" not in name}
+
+
+@contextmanager
+def instance_of(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.chdir(desk.folder)
+    with dg.DagsterInstance.from_config(str(desk.folder)) as instance:
+        yield instance
+
+
+def brief(desk: Desk) -> str:
+    return (desk.home / "reports" / "daily_brief" / f"{SESSION}.html").read_text()
+
+
+def test_a_corrupted_delivery_stops_everything_and_the_next_good_run_clears_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, orders = tables(desk), ledger_rows(desk)
+    (desk.folder / FLAG).touch()
+
+    first = desk.run("bentleybot", "run", check=False)
+
+    assert first.returncode == 1
+    assert "HALT" in first.stdout
+    assert tables(desk) == before
+    assert ledger_rows(desk) == orders
+    assert refusals(desk) == [("HALT", "raw/market/daily_bars", "contract", None)]
+    assert "HALT" in brief(desk)
+    assert "contract" in brief(desk)
+    (alert,) = alerts(desk)
+    assert (alert["title"], alert["severity"]) == (CHECK, "ERROR")
+    for part in ("raw__market__daily_bars", "symbol=", "close = ", "the rule is one row per"):
+        assert part in alert["evidence"]
+
+    # In unattended operation the sensor is who reports; it finds that this evaluation was reported.
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setenv("BENTLEYBOT_HOME", str(desk.home))
+    settings = Settings.load(desk.folder)
+    sensor = build_defs(settings).get_sensor_def("check_failed_sensor")
+    with instance_of(desk, monkeypatch) as instance:
+        notifier = resources_of(settings)["notifier"]
+        context = dg.build_sensor_context(instance=instance, resources={"notifier": notifier})
+        sensor.evaluate_tick(context)
+    assert len(alerts(desk)) == 1
+
+    # The same fault again is the same refusal.
+    assert desk.run("bentleybot", "run", check=False).returncode == 1
+    assert len(refusals(desk)) == 1
+
+    # Orders alone do not get past the red check.
+    alone = desk.run(
+        "dagster", "asset", "materialize", "--select", "trading/orders", "--partition", SESSION,
+        "-m", "bentleybot_assets.definitions", check=False,
+    )  # fmt: skip
+    assert alone.returncode != 0
+    assert "HALT: raw/market/daily_bars still fails its check contract" in alone.stdout + alone.stderr
+
+    (desk.folder / FLAG).unlink()
+    desk.run("bentleybot", "run")
+    ((code, _, _, cleared_by),) = refusals(desk)
+    assert code == "HALT"
+    assert cleared_by is not None
+    assert "HALT" not in brief(desk)
+    assert ledger_rows(desk) == orders

@@ -1,0 +1,155 @@
+"""One command carries real prices to a brief, and a second one changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bentleybot_assets.contracts.market import DailyBars
+from bentleybot_assets.contracts.signals import TradingSignals
+from bentleybot_assets.contracts.trading import Orders, TargetWeights
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets_tests.architecture.test_keys import EXPECTED
+from bentleybot_assets_tests.integration.desk import SESSION, Desk
+
+DAY = date.fromisoformat(SESSION)
+
+
+@pytest.fixture(scope="module")
+def desk(finished_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A copy of the finished desk that these tests may go on working with."""
+    folder = tmp_path_factory.mktemp("again") / "desk"
+    shutil.copytree(finished_desk.folder, folder, symlinks=True)
+    return Desk(folder)
+
+
+def warehouse_of(desk: Desk) -> ParquetWarehouse:
+    return ParquetWarehouse(desk.home / "warehouse")
+
+
+def content(desk: Desk) -> dict[str, bytes | str]:
+    """Every file and link of the warehouse and the reports, with its bytes."""
+    return {
+        str(path.relative_to(desk.home)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for room in ("warehouse", "reports")
+        for path in sorted((desk.home / room).rglob("*"))
+        if (path.is_symlink() or path.is_file()) and path.parent.name != ".locks"
+    }
+
+
+def ledger_rows(desk: Desk) -> list[tuple[object, ...]]:
+    with sqlite3.connect(desk.home / "ledger.db") as connection:
+        return connection.execute("SELECT * FROM orders ORDER BY order_id").fetchall()
+
+
+def test_the_first_run_decides_the_newest_session_and_says_what_came_out(finished_desk: Desk) -> None:
+    warehouse = warehouse_of(finished_desk)
+    signals = warehouse.read(TradingSignals, [DAY])
+    orders = warehouse.read(Orders, [DAY])
+    assert signals.height == 25
+    assert set(signals["action"]) == {"BUY", "HOLD", "SELL"}
+    assert not orders.is_empty()
+    assert len(ledger_rows(finished_desk)) == orders.height
+    brief = (finished_desk.home / "reports" / "daily_brief" / f"{SESSION}.html").read_text()
+    assert "SAMPLE DATA" in brief
+    for symbol in orders["symbol"]:
+        assert symbol in brief
+
+
+def test_orders_trade_target_less_position(finished_desk: Desk) -> None:
+    targets = warehouse_of(finished_desk).read(TargetWeights, [DAY])
+    orders = warehouse_of(finished_desk).read(Orders, [DAY])
+    wanted = targets.filter(pl.col("target_quantity") != pl.col("position_quantity"))
+    signed = pl.when(pl.col("side") == "BUY").then(pl.col("quantity")).otherwise(-pl.col("quantity"))
+    joined = wanted.join(orders.select("symbol", traded=signed), on="symbol", how="full", coalesce=True)
+    assert joined.select(
+        (pl.col("traded") == pl.col("target_quantity") - pl.col("position_quantity")).all()
+    ).item()
+    assert joined.height == orders.height
+
+
+def test_instruments_that_left_the_universe_are_not_decided(finished_desk: Desk) -> None:
+    warehouse = warehouse_of(finished_desk)
+    assert {"IBM", "GOOG", "FB"} <= set(warehouse.read(DailyBars)["symbol"])
+    assert not {"IBM", "GOOG", "FB", "^GSPC"} & set(warehouse.read(TradingSignals)["symbol"])
+
+
+def test_a_second_run_changes_no_byte_and_creates_no_order(desk: Desk) -> None:
+    before, orders = content(desk), ledger_rows(desk)
+    result = desk.run("bentleybot", "run")
+
+    assert content(desk) == before
+    assert ledger_rows(desk) == orders
+    printed = " ".join(result.stdout.split())
+    assert f"session │ {SESSION}" in printed
+    assert re.search(r"signals │ \d+ BUY, \d+ HOLD, \d+ SELL", printed)
+    assert re.search(rf"orders │ {len(orders)}, worth [\d,.]+ USD \(paper\)", printed)
+    assert re.search(r"checks │ \d+ passed, 0 failed", printed)
+    assert "SAMPLE DATA" in printed
+    assert "Warning" not in result.stderr
+
+
+def test_dagsters_own_command_materialises_everything_and_changes_nothing(desk: Desk) -> None:
+    before, orders = content(desk), ledger_rows(desk)
+    desk.run(
+        "dagster", "asset", "materialize", "--select", "*", "--partition", SESSION, "-m", "bentleybot_assets.definitions"
+    )
+    assert content(desk) == before
+    assert ledger_rows(desk) == orders
+
+
+def test_tables_print_as_csv_and_json(finished_desk: Desk) -> None:
+    arguments = ("bentleybot", "table", "signals/trading_signals", "--session", SESSION, "--format")
+    csv = pl.read_csv(finished_desk.run(*arguments, "csv").stdout.encode(), try_parse_dates=True)
+    rows = json.loads(finished_desk.run(*arguments, "json").stdout)
+    signals = warehouse_of(finished_desk).read(TradingSignals, [DAY])
+    assert csv["symbol"].to_list() == signals["symbol"].to_list() == [row["symbol"] for row in rows]
+
+
+def test_sql_sees_the_tables(finished_desk: Desk) -> None:
+    query = f"SELECT count(*) AS n FROM trading__orders WHERE session = '{SESSION}'"
+    printed = finished_desk.run("bentleybot", "sql", query, "--format", "csv").stdout
+    assert printed.split() == ["n", str(len(ledger_rows(finished_desk)))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("table", "market/prices"), "expected class Prices in contracts/market.py"),
+        (("table", "trading/orders", "--session", "yesterday"), "yesterday is not a day"),
+        (("run", "--session", "2022-12-26"), "2022-12-26 is not a session"),
+        (("sql", "SELECT * FROM nowhere"), "nowhere"),
+    ],
+)
+def test_a_mistake_at_the_command_line_is_one_clear_line(
+    finished_desk: Desk, arguments: tuple[str, ...], message: str
+) -> None:
+    result = finished_desk.run("bentleybot", *arguments, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_doctor_finds_a_finished_desk_in_order(finished_desk: Desk) -> None:
+    printed = finished_desk.run("bentleybot", "doctor").stdout
+    assert "FAIL" not in printed
+    assert re.search(r"ok +trading/orders", printed)
+
+
+def test_nothing_is_written_outside_the_state_folder(finished_desk: Desk) -> None:
+    left = {path.name for path in Path(finished_desk.folder).iterdir()}
+    expected = {".bentleybot", "bentleybot.yaml", "dagster.yaml", "workspace.yaml", "pyproject.toml", "dev.log"}
+    assert left - expected == set()
+
+
+def test_all_tables_are_there(finished_desk: Desk) -> None:
+    views = warehouse_of(finished_desk).sql_views()
+    assert set(views) == {key.replace("/", "__") for key in EXPECTED}
