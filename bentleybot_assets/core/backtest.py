@@ -169,9 +169,9 @@ class _Market:
     def hold(self, wanted: Mapping[int, Mask]) -> _Track:
         """Hold equal weights of what is wanted, from the close of one trading session to the next.
 
-        Where nothing is wanted, or nothing of it can be bought, the old holdings stay. Sums run over instruments that are
-        held or traded only, in the order of symbols: another instrument that appears later leaves earlier
-        results unchanged to the last bit.
+        Where nothing is wanted, or nothing of it can be bought, the old holdings stay. Sums run over
+        instruments that are held or traded only, in the order of symbols: another instrument that appears
+        later leaves earlier results unchanged to the last bit.
         """
         gross, cost, turnover = (np.zeros(len(self.sessions)) for _ in range(3))
         weights = np.zeros(len(self.cost_rates))

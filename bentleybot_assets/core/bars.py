@@ -127,12 +127,8 @@ def _adjust_for_splits(bars: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFram
     """Bring prices and volumes to the instrument's newest basis, which ``basis_on`` then names."""
     newest = bars.with_columns(pl.col("basis_on").max().over("symbol"))
     factor = _splits_until(newest, "basis_on", actions) / _splits_until(bars, "basis_on", actions)
-    is_adjustable = ~_IS_FULLY_ADJUSTED
-    return newest.with_columns(
-        *(pl.when(is_adjustable).then(pl.col(name) / factor).otherwise(name).alias(name) for name in _PRICES),
-        mark_price=pl.when(is_adjustable).then(pl.col("mark_price") / factor).otherwise("mark_price"),
-        volume=pl.col("volume") * factor,
-    )
+    divisor = pl.when(_IS_FULLY_ADJUSTED).then(1.0).otherwise(factor)
+    return newest.with_columns(pl.col(*_PRICES, "mark_price") / divisor, volume=pl.col("volume") * divisor)
 
 
 def _splits_until(rows: pl.DataFrame, day: str, actions: pl.DataFrame) -> pl.Series:

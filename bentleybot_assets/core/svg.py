@@ -69,6 +69,8 @@ def line_chart(
     values = [value for line in lines for value in line.values]
     marks = _value_ticks(min(values), max(values), is_log=is_log)
     low, high = (scale(value) for value in (min(*values, *marks), max(*values, *marks)))
+    if low == high:
+        low, high = low - 1, high + 1
     first, last = sessions[0].toordinal(), sessions[-1].toordinal()
     bottom, right = height - _BOTTOM, width - _RIGHT
 
@@ -138,7 +140,7 @@ def _end_labels(lines: Sequence[Line], y: Callable[[float], float]) -> list[tupl
 
 
 def _value_ticks(low: float, high: float, *, is_log: bool) -> list[float]:
-    """Round numbers that span ``low`` to ``high``, four to nine of them."""
+    """Round numbers between ``low`` and ``high``; on a log scale their ratios are as equal as round numbers allow."""
     if is_log:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):

@@ -156,6 +156,19 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
         return delivery.result
 
 
+    def check(self, connection: str) -> str | None:
+        """Ask a connection's source whether it could be read; None if so, otherwise what is wrong."""
+        if connection not in self.connections:
+            raise SyncError(self._unknown(connection))
+        try:
+            return _Source(connection, self.connections[connection]).check()
+        except SyncError as error:
+            return str(error)
+
+    def _unknown(self, connection: str) -> str:
+        return f"There is no connection {connection}; the settings have {', '.join(sorted(self.connections))}."
+
+
 class _Source:
     """An airbyte-cdk source in this process. What it raises names the connection and shows no secret."""
 
@@ -168,6 +181,14 @@ class _Source:
 
         secrets = get_secrets(self._spec.connectionSpecification, self._config)
         self._secrets = sorted((str(secret) for secret in secrets if secret), key=len, reverse=True)
+
+    def check(self) -> str | None:
+        """What the source finds wrong with its configuration, or with what it connects to; None if nothing."""
+        from airbyte_cdk.models import Status
+
+        with self._errors_named():
+            status = self._source.check(_SOURCE_LOG, self._config)
+        return None if status.status is Status.SUCCEEDED else self._redacted(f"{self._connection}: {status.message}")
 
     def catalog(self, streams: Iterable[str]) -> ConfiguredAirbyteCatalog:
         """The given streams, to be read incrementally where they can be, after checking the configuration.

@@ -87,7 +87,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         _close_abandoned_runs(client, experiment_id, asset, context.instance)
         # All tags in the same transaction as the run: whenever this process dies, its run can be told apart.
         tags = {
-            "dagster_run_id": context.run_id,
+            "dagster_run_id": context.run.run_id,
             "asset_key": asset,
             "host": socket.gethostname(),
             "pid": str(os.getpid()),

@@ -19,6 +19,7 @@ from bentleybot_assets.warehouse.base import Warehouse
 from bentleybot_assets.wiring.tables import (
     NotPublishedError,
     TableCheck,
+    code_reference,
     contract_check_specs,
     contract_result,
     domain_check_result,
@@ -47,8 +48,11 @@ class Stream:
         return dg.AssetKey(list(self.contract.asset_key()))
 
 
-def stream_specs(connection: str, streams: Sequence[Stream]) -> dict[str, Any]:
-    """The arguments of :func:`dagster.multi_asset` that declare a connection's streams and their checks."""
+def stream_specs(connection: str, streams: Sequence[Stream], *, defined_in: str) -> dict[str, Any]:
+    """The arguments of :func:`dagster.multi_asset` that declare a connection's streams and their checks.
+
+    ``defined_in`` is the file to which the streams' code references point.
+    """
     return {
         "name": f"{connection}_connection",
         "group_name": "raw",
@@ -56,7 +60,7 @@ def stream_specs(connection: str, streams: Sequence[Stream]) -> dict[str, Any]:
             dg.AssetSpec(
                 stream.key,
                 description=stream.contract.description(),
-                metadata=table_metadata(stream.contract),
+                metadata={**table_metadata(stream.contract), **code_reference(defined_in)},
                 owners=[OWNERS["raw"]],
                 kinds={"airbyte", "parquet"},
                 skippable=True,

@@ -116,7 +116,7 @@ def table_asset(
             owners=[OWNERS[key.path[0]]],
             kinds=kinds,
             description=contract.description(),
-            metadata={**table_metadata(contract), **code_reference(compute)},
+            metadata={**table_metadata(contract), **code_reference(*_source_of(compute))},
             check_specs=[
                 *contract_check_specs(key),
                 *(domain_check_spec(key, check, blocking=True) for check in checks),
@@ -216,19 +216,10 @@ def table_metadata(contract: type[Contract]) -> dict[str, Any]:
     }
 
 
-def code_reference(function: Callable[..., Any]) -> dict[str, Any]:
-    """Definition metadata pointing to where ``function`` is written (a wrapper would hide it)."""
-    return {
-        "dagster/code_references": dg.CodeReferencesMetadataValue(
-            code_references=[
-                dg.LocalFileCodeReference(
-                    file_path=inspect.getsourcefile(function) or "",
-                    line_number=inspect.getsourcelines(function)[1],
-                    label=function.__name__,
-                )
-            ]
-        )
-    }
+def code_reference(file: str, line: int = 1, label: str | None = None) -> dict[str, Any]:
+    """Definition metadata that points to the source of an asset (a wrapper would hide it)."""
+    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=label)
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
 def contract_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -303,6 +294,10 @@ def domain_check_result(
         description=None if finding.passed else ", ".join(f"{k} {v}" for k, v in finding.evidence.items()),
         metadata=dict(finding.evidence),
     )
+
+
+def _source_of(function: Callable[..., Any]) -> tuple[str, int, str]:
+    return inspect.getsourcefile(function) or "", inspect.getsourcelines(function)[1], function.__name__
 
 
 def _name(check: TableCheck) -> str:

@@ -75,10 +75,12 @@ def model() -> Ridge:
     return fit(pl.DataFrame(values, schema=[*FEATURES, "forward_rank"]), FEATURES)
 
 
-def a_context(run_id: str | None = None, instance: dg.DagsterInstance | None = None) -> Any:
+def a_context(instance: dg.DagsterInstance | None = None) -> Any:
     """What an asset's context tells the resource."""
     return SimpleNamespace(
-        asset_key=KEY, run_id=run_id or str(uuid.uuid4()), instance=instance or dg.DagsterInstance.ephemeral()
+        asset_key=KEY,
+        run=SimpleNamespace(run_id=str(uuid.uuid4())),
+        instance=instance or dg.DagsterInstance.ephemeral(),
     )
 
 
@@ -126,13 +128,13 @@ def python(code: str, *arguments: object, **options: Any) -> subprocess.Complete
 # --- one run per training asset ---
 
 
-def materialise(resource: Mlflow, body: Callable[[dg.AssetExecutionContext], None]) -> dg.ExecuteInProcessResult:
-    asset = dg.asset(key=KEY, required_resource_keys={"mlflow"})(lambda context: body(context))
+def materialise(resource: Mlflow, body: Callable[[Any], None]) -> dg.ExecuteInProcessResult:
+    asset = dg.asset(key=KEY, required_resource_keys={"mlflow"})(body)
     return dg.materialize([asset], resources={"mlflow": resource}, raise_on_error=False)
 
 
 def test_an_asset_that_succeeds_has_one_finished_run_that_says_who_made_it(resource: Mlflow, client: MlflowClient):
-    def body(context: dg.AssetExecutionContext) -> None:
+    def body(context) -> None:
         with context.resources.mlflow.training_run(context) as run:
             run.log_params({"alpha": 100.0})
             assert statuses(client) == ["RUNNING"]
@@ -155,7 +157,7 @@ def test_an_asset_that_succeeds_has_one_finished_run_that_says_who_made_it(resou
 
 
 def test_an_asset_that_fails_has_one_failed_run(resource: Mlflow, client: MlflowClient):
-    def body(context: dg.AssetExecutionContext) -> None:
+    def body(context) -> None:
         with context.resources.mlflow.training_run(context):
             raise ValueError("the matrix is singular")
 
@@ -237,7 +239,7 @@ OPEN_A_RUN = """
     uri, files, run_id = sys.argv[1:]
     context = SimpleNamespace(
         asset_key=dg.AssetKey(["models", "return_forecaster"]),
-        run_id=run_id,
+        run=SimpleNamespace(run_id=run_id),
         instance=dg.DagsterInstance.ephemeral(),
     )
     with Mlflow(tracking_uri=uri, artifact_root=files).training_run(context):
@@ -302,7 +304,7 @@ def test_a_run_on_another_machine_is_closed_when_its_dagster_run_is_over(
     run_id = str(uuid.uuid4())
     instance.add_run(dg.DagsterRun(job_name="job", run_id=run_id, status=dagster_status))
     stale = left_running(resource, client, host="elsewhere", dagster_run_id=run_id)
-    with resource.training_run(a_context(instance=instance)):
+    with resource.training_run(a_context(instance)):
         assert client.get_run(stale).info.status == status
 
 
@@ -313,10 +315,10 @@ def test_a_process_killed_while_it_creates_the_store_leaves_one_that_can_be_used
     uri = f"sqlite:///{tmp_path}/state/mlflow.db"
     killed_half_way = """
         import os, signal, sys
-        import alembic.operations
+        import alembic.op
         from bentleybot_assets.resources.mlflow import Mlflow
 
-        create_table, calls = alembic.operations.Operations.create_table, []
+        create_table, calls = alembic.op.create_table, []
 
         def die_at_the_third_table(*arguments, **options):
             calls.append(1)
@@ -324,8 +326,7 @@ def test_a_process_killed_while_it_creates_the_store_leaves_one_that_can_be_used
                 os.kill(os.getpid(), signal.SIGKILL)
             return create_table(*arguments, **options)
 
-        alembic.operations.Operations.create_table = die_at_the_third_table
-        alembic.op.create_table = lambda *a, **o: die_at_the_third_table(alembic.op._proxy, *a, **o)
+        alembic.op.create_table = die_at_the_third_table
         Mlflow(tracking_uri=sys.argv[1], artifact_root="files")._client()
     """
     assert python(killed_half_way, uri).returncode == -signal.SIGKILL

@@ -31,7 +31,7 @@ STREAMS = (
 )
 
 
-@dg.multi_asset(**stream_specs("market", STREAMS), can_subset=True)
+@dg.multi_asset(**stream_specs("market", STREAMS, defined_in=__file__), can_subset=True)
 def market(
     context: dg.AssetExecutionContext, airbyte: EmbeddedAirbyte, warehouse: WarehouseResource
 ) -> Iterator[Any]:

@@ -91,7 +91,7 @@ def daily_brief(
         )
     )
     path = reports.write("daily_brief", session, html)
-    context.add_output_metadata({"page": dg.MetadataValue.path(str(path))})
+    context.add_asset_metadata({"page": dg.MetadataValue.path(str(path))})
     return pl.DataFrame(
         {
             "session": [session],
