@@ -17,7 +17,7 @@ UNTESTED_WITHOUT := the lineage UI in a browser
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev sql test lint format bench lock calendar clean test-programs
+.PHONY: help run dev sql test faults lint format bench lock calendar clean test-programs
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -38,6 +38,9 @@ sql: $(VENV)/.run ## a prompt for queries over all tables
 
 test: $(VENV)/.dev test-programs ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q -ra
+
+faults: $(VENV)/.dev ## every fault point that `make test` only samples
+	$(BIN)/python -m pytest -n 2 -q -ra -m sweep
 
 lint: $(VENV)/.dev ## style, types and import directions
 	$(BIN)/ruff check --quiet
@@ -105,7 +108,8 @@ test-programs:
 	@command -v $(TEST_PROGRAM) > /dev/null || \
 	if command -v apt-get > /dev/null && test "$$(id -u)" = 0; then \
 		echo "Installing $(TEST_PACKAGES) for the tests."; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(TEST_PACKAGES) > /dev/null; \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(TEST_PACKAGES); } \
+			> $(VENV)/apt.log 2>&1 || { cat $(VENV)/apt.log; exit 1; }; \
 	else \
 		echo "$(TEST_PROGRAM) is missing (Debian: apt-get install $(TEST_PACKAGES)); not tested without it: $(UNTESTED_WITHOUT)."; \
 	fi

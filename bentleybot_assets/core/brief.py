@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from bentleybot_assets.contracts.sessions import next_session
@@ -24,6 +23,9 @@ from bentleybot_assets.core.evaluation import SESSIONS_PER_YEAR
 from bentleybot_assets.core.model_versions import EDGE_T
 from bentleybot_assets.core.signals import NO_EDGE, explain
 from bentleybot_assets.core.svg import Line, line_chart
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TRADE, HOLD, HALT = "TRADE", "HOLD", "HALT"
 
@@ -120,7 +122,7 @@ def verdict(orders: pl.DataFrame, refusals: pl.DataFrame) -> str:
 
 def render_brief(inputs: BriefInputs) -> str:
     """The page as HTML: self-contained, without script, the same bytes for the same inputs."""
-    names = dict(inputs.instruments.select("symbol", "name").iter_rows())
+    names = dict(inputs.instruments.sort("symbol", "valid_from").select("symbol", "name").iter_rows())
     account = _account(inputs, names)
     return _template().render(
         session=inputs.session,
@@ -143,6 +145,8 @@ def render_brief(inputs: BriefInputs) -> str:
 
 @functools.cache
 def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "count": _count,
@@ -288,7 +292,7 @@ def _account(inputs: BriefInputs, names: Mapping[str, str]) -> dict[str, Any]:
         for symbol, quantity in sorted(inputs.positions.items())
         if quantity
     ]
-    values = [row["value"] for row in rows]
+    values: list[Any] = [row["value"] for row in rows]
     invested = None if None in values else math.fsum(values)
     change = inputs.orders.select(
         pl.when(pl.col("side") == "SELL").then("estimated_value_usd").otherwise(-pl.col("estimated_value_usd")).sum()
@@ -338,8 +342,8 @@ def _record(inputs: BriefInputs) -> dict[str, Any] | None:
         "stats": [
             {"label": track.label, "css_class": track.css_class, **_statistics(track.returns)} for track in tracks
         ],
-        "turnover": mine["turnover"].sum() / years,
-        "cost": mine["cost"].sum() / years,
+        "turnover": float(mine["turnover"].sum()) / years,
+        "cost": float(mine["cost"].sum()) / years,
         "top_percent": round(100 * TOP_FRACTION),
         "charts": [
             {

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
+from itertools import pairwise
 
 _LETTER = 7.4
 """Width of an average letter of the 12 px labels in a wide font; only the spacing of the legend depends on it."""
@@ -141,6 +142,8 @@ def _end_labels(lines: Sequence[Line], y: Callable[[float], float]) -> list[tupl
 
 def _value_ticks(low: float, high: float, *, is_log: bool) -> list[float]:
     """Round numbers between ``low`` and ``high``; on a log scale their ratios are as equal as round numbers allow."""
+    if low == high:
+        return [low]
     if is_log:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
@@ -148,7 +151,7 @@ def _value_ticks(low: float, high: float, *, is_log: bool) -> list[float]:
             inside = [mark for mark in marks if low * 0.999 <= mark <= high * 1.001]
             if len(inside) >= 4:  # noqa: PLR2004 - fewer do not make an axis
                 return inside
-    span = (high - low) or abs(high) or 1.0
+    span = high - low
     unit = 10.0 ** math.floor(math.log10(span / 4))
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if span / (unit * factor) <= 5)  # noqa: PLR2004
     first = math.ceil(low / step - 1e-9)
@@ -175,7 +178,7 @@ def _in_words(caption: str, sessions: Sequence[date], lines: Sequence[Line], tic
 def _require_drawable(sessions: Sequence[date], lines: Sequence[Line], *, is_log: bool) -> None:
     if len(sessions) < 2 or not lines:  # noqa: PLR2004 - a line has two ends
         raise ValueError(f"A chart needs two sessions and a line, but has {len(sessions)} and {len(lines)}.")
-    for earlier, later in zip(sessions, sessions[1:], strict=False):
+    for earlier, later in pairwise(sessions):
         if later <= earlier:
             raise ValueError(f"The sessions of a chart must ascend, but {later} follows {earlier}.")
     for line in lines:

@@ -69,13 +69,16 @@ class Refit:
     training: pl.DataFrame
 
 
-def refits(matrix: pl.DataFrame, labels: pl.DataFrame, *, horizon: int) -> Iterator[Refit]:
+def refits(
+    matrix: pl.DataFrame, labels: pl.DataFrame, *, horizon: int, serving_since: date = date.min
+) -> Iterator[Refit]:
     """The model versions of each year of the matrix, oldest first; within a year momentum before ridge.
 
     Args:
         matrix: contract ``features/matrix``, sorted by symbol and session.
         labels: contract ``models/labels``; only rows of ``horizon`` sessions are used.
         horizon: horizon of the label, in sessions.
+        serving_since: leaves out versions that serve only sessions before this day.
 
     Raises:
         ValueError: the matrix is not sorted, or mixes feature versions.
@@ -88,7 +91,8 @@ def refits(matrix: pl.DataFrame, labels: pl.DataFrame, *, horizon: int) -> Itera
     examples = (
         matrix.select("symbol", "session", *FEATURES).join(outcomes, on=["symbol", "session"]).sort("session", "symbol")
     )
-    for year in matrix["session"].dt.year().unique().sort():
+    years = matrix["session"].dt.year().unique().sort()
+    for year in years.filter(years >= serving_since.year):
         serves_from, serves_to = _first_and_last_session(year)
         known = examples.filter(
             (pl.col("session") >= date(year - WINDOW_YEARS, 1, 1)) & (pl.col("exit_session") < serves_from)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dagster import ConfigurableResource
 
-from bentleybot_assets.ledger.ledger import Ledger
+if TYPE_CHECKING:
+    from bentleybot_assets.ledger.ledger import Ledger
 
 
-class LedgerResource(ConfigurableResource[Ledger]):
+class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
     """Where orders and refusals are recorded.
 
     Attributes:
@@ -18,4 +21,6 @@ class LedgerResource(ConfigurableResource[Ledger]):
 
     def open(self) -> Ledger:
         """The ledger; nothing is touched before its first use."""
+        from bentleybot_assets.ledger.ledger import Ledger
+
         return Ledger(self.url)

@@ -259,9 +259,10 @@ class TrainingRun:
 
 
 def _import_quietly() -> None:
-    """Import MLflow without telemetry, progress messages or warnings about its age."""
-    # Written, not read: MLflow knows no other switch, and looks at it once, when it is imported.
+    """Import MLflow without telemetry, progress bars, progress messages or warnings about its age."""
+    # Written, not read: MLflow has no other switches, and looks at the first once, when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # noqa: TID251
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # noqa: TID251
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=dg.BetaWarning)
         import dagster_mlflow  # noqa: F401

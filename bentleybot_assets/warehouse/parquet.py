@@ -54,7 +54,7 @@ class ParquetWarehouse:
             frame = frame.filter(_is_of(sessions))
         if contract.rules().is_log:
             return frame.collect()
-        return frame.collect().sort(contract.rules().grain)
+        return _sorted_across_years(frame.collect(), contract.rules().grain)
 
     def scan(self, contract: type[Contract]) -> pl.LazyFrame:
         """See :class:`Warehouse`."""
@@ -210,6 +210,22 @@ class ParquetWarehouse:
         with (locks / "__".join(key)).open("wb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _sorted_across_years(frame: pl.DataFrame, grain: tuple[str, ...]) -> pl.DataFrame:
+    """Sort by ``grain`` the rows of year files in their order, each file sorted by ``grain``.
+
+    Within a file, rows that agree in what comes before ``session`` stand together and ascend from there on. So it is
+    enough to put these runs in order, those of earlier years first: far cheaper than sorting rows.
+    """
+    before_session = grain[: grain.index("session")] if "session" in grain else ()
+    if not before_session:
+        return frame
+    runs = frame.select(pl.struct(before_session).rle().alias("run")).unnest("run")
+    runs = runs.with_columns(start=pl.col("len").cum_sum() - pl.col("len")).sort("value", maintain_order=True)
+    rows = runs.select(pl.int_ranges("start", pl.col("start") + pl.col("len"), dtype=pl.UInt32).explode())
+    # Flagged as sorted, so that grouping by it later takes slices.
+    return frame[rows.to_series()].with_columns(pl.col(before_session[0]).set_sorted())
 
 
 def _is_of(sessions: Collection[date]) -> pl.Expr:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
-from xml.etree import ElementTree as ET  # noqa: ICN001
+from itertools import pairwise
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
@@ -41,13 +42,13 @@ def test_higher_values_are_drawn_higher_and_later_sessions_further_right() -> No
 
 def test_a_linear_axis_gives_equal_steps_equal_height() -> None:
     heights = [y for _, y in points(chart(Line("A", [0, 10, 20, 30, 40], "a")), "a")]
-    steps = [above - below for below, above in zip(heights, heights[1:], strict=False)]
+    steps = [above - below for below, above in pairwise(heights)]
     assert max(steps) - min(steps) < 0.2
 
 
 def test_a_log_axis_gives_equal_ratios_equal_height() -> None:
     heights = [y for _, y in points(chart(Line("A", [1, 2, 4, 8, 16], "a"), is_log=True), "a")]
-    steps = [above - below for below, above in zip(heights, heights[1:], strict=False)]
+    steps = [above - below for below, above in pairwise(heights)]
     assert max(steps) - min(steps) < 0.2
 
 
@@ -90,7 +91,7 @@ def test_last_values_that_coincide_do_not_overlap() -> None:
     drawing = chart(*(Line(name, [1, 2, 3, 4, 5], name) for name in "abc"))
     ends = [text for text in drawing.iter(f"{SVG}text") if text.attrib["class"].startswith("tick end")]
     heights = sorted(float(text.attrib["y"]) for text in ends)
-    assert all(below - above >= 14 for above, below in zip(heights, heights[1:], strict=False))
+    assert all(below - above >= 14 for above, below in pairwise(heights))
 
 
 def test_legend_entries_that_do_not_fit_start_a_new_row() -> None:

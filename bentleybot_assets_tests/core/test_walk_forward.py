@@ -183,6 +183,12 @@ def test_a_version_is_named_by_what_it_was_trained_on():
     assert not {r.model_version for r in other_features.values()} & {r.model_version for r in versions.values()}
 
 
+def test_versions_of_the_past_can_be_left_out():
+    recent = list(refits(matrix(), truth(), horizon=HORIZON, serving_since=date(2017, 6, 1)))
+    every = list(refits(matrix(), truth(), horizon=HORIZON))
+    assert [r.model_version for r in recent] == [r.model_version for r in every[2:]]
+
+
 def test_labels_of_another_horizon_are_not_trained_on():
     only = truth().filter(horizon_sessions=HORIZON)
     assert walk_forward(matrix(), truth(), horizon=HORIZON).equals(walk_forward(matrix(), only, horizon=HORIZON))

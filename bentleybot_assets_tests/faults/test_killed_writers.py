@@ -12,8 +12,8 @@ from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.faults import killed_writer
 from bentleybot_assets_tests.faults.killed_writer import DailyBars, count_or_die, digest
 
-CHUNKS = 4
-"""The sweep is cut into tests that run beside each other."""
+STRIDE = 20
+"""The sweep is cut into tests that run beside each other. One of them runs always, the others in `make faults`."""
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def run(context: multiprocessing.context.ForkServerContext, folder: Path, die_at
     return process.exitcode
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.sweep) for first in range(1, STRIDE))])
 def test_a_writer_killed_at_any_point_leaves_nothing_that_a_re_run_does_not_mend(
-    tmp_path: Path, processes: multiprocessing.context.ForkServerContext, chunk: int
+    tmp_path: Path, processes: multiprocessing.context.ForkServerContext, first: int
 ) -> None:
     undisturbed = tmp_path / "undisturbed"
     assert run(processes, undisturbed, None) == 0
@@ -43,7 +43,7 @@ def test_a_writer_killed_at_any_point_leaves_nothing_that_a_re_run_does_not_mend
     bars = expected["market__daily_bars"]
     whole_versions = {None, len(bars), sum(row[1] < killed_writer.TUESDAY for row in bars)}
 
-    for die_at in range(chunk, points, CHUNKS):
+    for die_at in range(first, points, STRIDE):
         folder = tmp_path / f"killed-at-{die_at}"
         assert run(processes, folder, die_at) == -signal.SIGKILL
         assert ParquetWarehouse(folder / "desk" / "warehouse").row_count(DailyBars) in whole_versions, die_at

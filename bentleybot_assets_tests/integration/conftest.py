@@ -11,7 +11,7 @@ from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk
 
 @pytest.fixture(scope="package")
 def finished_desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A desk on which the newest sample session was run once. Tests may look, not touch."""
+    """A desk on which the newest sample session was run. Tests may look, and run it again: that changes nothing."""
     desk = Desk.fresh(tmp_path_factory.mktemp("finished_desk"))
     desk.run("bentleybot", "run", "--session", SESSION)
     return desk

@@ -15,7 +15,10 @@ from bentleybot_assets_tests.integration.desk import PROJECT, Desk
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Desk.fresh(tmp_path_factory.mktemp("location"))
+    """The checkout itself (`dg` looks for the package beside pyproject.toml), its state elsewhere."""
+    state = tmp_path_factory.mktemp("location")
+    (state / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return Desk(PROJECT, {"DAGSTER_HOME": str(state), "BENTLEYBOT_HOME": str(state), "HOME": str(state)})
 
 
 def test_dg_checks_the_definitions(desk: Desk) -> None:

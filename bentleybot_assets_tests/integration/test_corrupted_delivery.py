@@ -22,16 +22,16 @@ CHECK = "raw/market/daily_bars failed its check contract"
 
 
 @pytest.fixture(scope="module")
-def desk(finished_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A copy of the finished desk whose market source can be corrupted, with one symbol left to be delivered."""
-    folder = tmp_path_factory.mktemp("corrupted") / "desk"
-    shutil.copytree(finished_desk.folder, folder, symlinks=True)
-    config = yaml.safe_load((folder / "bentleybot.yaml").read_text())
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A desk that has run, whose market source can be corrupted and will deliver again."""
+    desk = Desk.fresh(tmp_path_factory.mktemp("corrupted"))
+    config = yaml.safe_load((desk.folder / "bentleybot.yaml").read_text())
     config["connections"]["market"]["source"] = "bentleybot_assets_tests.faults.corrupted_market:CorruptedMarket"
-    # Nothing of the connection was seen yet, so that there is something to deliver.
-    shutil.rmtree(folder / ".bentleybot" / "warehouse" / "raw" / "market")
-    (folder / "bentleybot.yaml").write_text(yaml.safe_dump(config))
-    return Desk(folder)
+    (desk.folder / "bentleybot.yaml").write_text(yaml.safe_dump(config))
+    desk.run("bentleybot", "run")
+    # As if nothing of the connection had been seen yet.
+    shutil.rmtree(desk.home / "warehouse" / "raw" / "market")
+    return desk
 
 
 def refusals(desk: Desk) -> list[tuple[str, str, str, str | None]]:

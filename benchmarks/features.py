@@ -1,0 +1,213 @@
+"""Fourteen features of many instruments: the platform, bare polars, and Qlib with and without its cache."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bentleybot_assets.core import indicators
+from bentleybot_assets.core.audit import audit
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from benchmarks import pyqlib
+from benchmarks._measure import (
+    Bar,
+    Case,
+    Line,
+    Options,
+    Report,
+    Section,
+    barred_line,
+    cpu_line,
+    function_case,
+    run,
+    take_turns,
+    work_folder,
+)
+from benchmarks.contracts import Bars, Features
+from benchmarks.data import FULL, QUICK, Stored, stored
+
+_LONGEST_WINDOW = 60
+_POLARS_TOLERANCE = 1e-9
+_QLIB_TOLERANCE = 1e-4
+"""Qlib stores and returns 32-bit floats."""
+
+
+def measure(options: Options) -> Report:
+    """Run the benchmark."""
+    size = options.pick(FULL, QUICK)
+    bars = stored(size)
+    parquet, warehouse = str(bars.parquet), str(bars.warehouse)
+    cases = {
+        "platform": function_case("platform: warehouse to features", platform, warehouse=warehouse),
+        "published": function_case("platform: and publish them, audited", platform_published, warehouse=warehouse),
+        "over": function_case("bare polars: one parquet file, over()", bare_over, parquet=parquet),
+        "grouped": function_case("bare polars: group_by().agg().explode()", bare_grouped, parquet=parquet),
+    }
+    with ExitStack() as servers:
+        qlib, missing = _qlib_cases(bars, servers)
+        cases |= qlib
+        outputs = _outputs(cases)
+        samples = take_turns(cases, options.pick(3, 2))
+        # What is cheap and compared closely gets more rounds.
+        more = take_turns({name: cases[name] for name in cases.keys() - qlib.keys()}, options.pick(4, 0))
+    for name, sample in more.items():
+        samples[name].cpu.extend(sample.cpu)
+    cpu = {name: sample.median for name, sample in samples.items()}
+    polars = min(cpu["over"], cpu["grouped"])
+    lines = [
+        *(cpu_line(cases[name].name, sample) for name, sample in samples.items()),
+        barred_line("platform / bare polars, its cheaper form", cpu["platform"] / polars, "x", Bar(1.2)),
+        Line("platform with publishing / the same", cpu["published"] / polars, "x"),
+        barred_line(
+            "Qlib without cache / platform",
+            cpu["qlib"] / cpu["platform"] if "qlib" in cpu else None,
+            "x",
+            Bar(8, is_minimum=True),
+            missing.get("qlib"),
+        ),
+        barred_line(
+            "platform / Qlib's warm dataset cache",
+            cpu["platform"] / cpu["qlib_cache"] if "qlib_cache" in cpu else None,
+            "x",
+            Bar(1),
+            missing.get("qlib_cache"),
+        ),
+        *_agreement(outputs),
+    ]
+    return Report("features", f"14 features of {size}", tuple(lines))
+
+
+def platform(section: Section, warehouse: str, output: str | None = None) -> None:
+    """Read the bars from the warehouse and compute the features with the platform's indicators."""
+    with section:
+        features = _grouped(ParquetWarehouse(Path(warehouse)).read(Bars).lazy(), _platform_features())
+    _keep(features, output)
+
+
+def platform_published(section: Section, warehouse: str, output: str | None = None) -> None:
+    """The same, and the table of features audited and published."""
+    target = ParquetWarehouse(work_folder("published"))
+    with section:
+        features = _grouped(ParquetWarehouse(Path(warehouse)).read(Bars).lazy(), _platform_features())
+        outcome = audit(Features, features)
+        assert outcome.published is not None
+        target.publish(Features, outcome.published)
+    shutil.rmtree(target.root)
+    _keep(features, output)
+
+
+def bare_over(section: Section, parquet: str, output: str | None = None) -> None:
+    """Read one parquet file and compute the features with hand-written window expressions."""
+    with section:
+        features = (
+            pl.scan_parquet(parquet)
+            .select("symbol", "session", *(value.over("symbol").alias(name) for name, value in _bare_features().items()))
+            .collect()
+        )
+    _keep(features, output)
+
+
+def bare_grouped(section: Section, parquet: str, output: str | None = None) -> None:
+    """The same expressions in the form that is cheaper where rows are sorted by symbol."""
+    with section:
+        features = _grouped(pl.scan_parquet(parquet), _bare_features())
+    _keep(features, output)
+
+
+def _grouped(bars: pl.LazyFrame, features: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    return (
+        bars.group_by("symbol", maintain_order=True)
+        .agg("session", **features)
+        .explode("session", *features)
+        .collect()
+    )
+
+
+def _platform_features() -> dict[str, pl.Expr]:
+    high, low, close, volume = (pl.col(name) for name in ("high", "low", "close", "volume"))
+    return {
+        **{f"ret{n}": indicators.simple_return(close, n) for n in (1, 5, 20, 60)},
+        **{f"ma{n}": indicators.mean_to_price(close, n) for n in (5, 20, 60)},
+        **{f"std{n}": indicators.deviation_to_price(close, n) for n in (5, 20)},
+        "max20": indicators.highest_to_price(high, close, 20),
+        "min20": indicators.lowest_to_price(low, close, 20),
+        "vr20": indicators.volume_to_mean(volume, 20),
+        "corr20": indicators.price_volume_correlation(close, volume, 20),
+        "stoch14": indicators.stochastic(high, low, close, 14),
+    }
+
+
+def _bare_features() -> dict[str, pl.Expr]:
+    h, l, c, v = (pl.col(name) for name in ("high", "low", "close", "volume"))  # noqa: E741 - as in the formulas
+    return {
+        **{f"ret{n}": c / c.shift(n) - 1 for n in (1, 5, 20, 60)},
+        **{f"ma{n}": c.rolling_mean(n) / c for n in (5, 20, 60)},
+        **{f"std{n}": c.rolling_std(n) / c for n in (5, 20)},
+        "max20": h.rolling_max(20) / c,
+        "min20": l.rolling_min(20) / c,
+        "vr20": v / v.rolling_mean(20),
+        "corr20": pl.rolling_corr(c, (v + 1).log(), window_size=20),
+        "stoch14": (c - l.rolling_min(14)) / (h.rolling_max(14) - l.rolling_min(14)),
+    }
+
+
+def _qlib_cases(bars: Stored, servers: ExitStack) -> tuple[dict[str, Case], dict[str, str]]:
+    """The cases that this machine can run, and why it cannot run the others."""
+    try:
+        python = pyqlib.environment()
+    except pyqlib.UnavailableError as error:
+        return {}, dict.fromkeys(("qlib", "qlib_cache"), str(error))
+    common: dict[str, Any] = {"python": python, "data": str(bars.qlib)}
+    cases = {"qlib": function_case("Qlib: without cache", pyqlib.no_cache, **common)}
+    try:
+        port = servers.enter_context(pyqlib.redis())
+    except pyqlib.UnavailableError as error:
+        return cases, {"qlib_cache": str(error)}
+    case = function_case("Qlib: warm dataset cache", pyqlib.dataset_cache, **common, redis_port=port)
+    return {**cases, "qlib_cache": case}, {}
+
+
+def _outputs(cases: Mapping[str, Case]) -> dict[str, pl.DataFrame]:
+    """What each case computes, from a run that is not measured. It also makes Qlib's cache."""
+    outputs = {}
+    for name, case in cases.items():
+        file = work_folder("outputs") / f"{name}.parquet"
+        run(case.asked(output=str(file)))
+        outputs[name] = pl.read_parquet(file).with_columns(pl.col("session").cast(pl.Date)).sort("symbol", "session")
+        file.unlink()
+    return outputs
+
+
+def _keep(features: pl.DataFrame, output: str | None) -> None:
+    if output is not None:
+        features.write_parquet(output)
+
+
+def _agreement(outputs: Mapping[str, pl.DataFrame]) -> list[Line]:
+    """How far each result is from the platform's, on rows whose longest window is full."""
+    is_full = pl.int_range(pl.len()).over("symbol") >= _LONGEST_WINDOW
+    ours = outputs["platform"].filter(is_full)
+    lines = []
+    for name, what, tolerance in (
+        ("over", "bare polars, over()", _POLARS_TOLERANCE),
+        ("grouped", "bare polars, group_by()", _POLARS_TOLERANCE),
+        ("qlib", "Qlib", _QLIB_TOLERANCE),
+        ("qlib_cache", "Qlib's cache", _QLIB_TOLERANCE),
+    ):
+        if name in outputs:
+            theirs = outputs[name].filter(is_full)
+            assert theirs.select("symbol", "session").equals(ours.select("symbol", "session")), name
+            difference = max(_difference(ours[feature], theirs[feature]) for feature in _bare_features())
+            lines.append(barred_line(f"largest difference to {what}", difference, "rms", Bar(tolerance)))
+    return lines
+
+
+def _difference(ours: pl.Series, theirs: pl.Series) -> float:
+    """Largest difference of two columns, in root mean squares of ours."""
+    assert ours.null_count() == theirs.fill_nan(None).null_count() == 0
+    return float((ours - theirs).abs().max()) / float((ours**2).mean()) ** 0.5  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""Nothing that happens after a session changes what was decided for it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bentleybot_assets.contracts.sessions import cut_off, sessions_between
+from bentleybot_assets.core import technical as technical_module
+from bentleybot_assets.core.backtest import backtest
+from bentleybot_assets.core.bars import daily_bars
+from bentleybot_assets.core.forecasts import forecasts
+from bentleybot_assets.core.labels import labels
+from bentleybot_assets.core.matrix import matrix
+from bentleybot_assets.core.model_versions import return_forecaster
+from bentleybot_assets.core.orders import order_intents
+from bentleybot_assets.core.signals import trading_signals
+from bentleybot_assets.core.sizing import Limits, target_weights
+from bentleybot_assets.core.technical import technical
+from bentleybot_assets.core.walk_forward import fit, refits, walk_forward
+from bentleybot_assets_tests.scenario import corporate_actions, instruments_for, raw_bars
+
+HORIZON = 5
+SYMBOLS = tuple("ABCDEFGH")
+SESSIONS = sessions_between(date(2018, 1, 2), date(2020, 12, 31))
+DECIDED = date(2020, 6, 30)
+COSTS = {"equity": 5.0, "etf": 3.0}
+HISTORY = raw_bars(symbols=SYMBOLS, sessions=SESSIONS, seed=7)
+UNIVERSE = instruments_for(SYMBOLS)
+
+
+def decide(raw: pl.DataFrame, session: date) -> dict[str, pl.DataFrame]:
+    """Everything the desk says of a session, from delivered bars to orders, through the platform's own functions."""
+    bars = daily_bars(raw, corporate_actions(), UNIVERSE)
+    features = matrix(technical(bars), UNIVERSE)
+    outcomes = labels(bars, UNIVERSE, horizons=(HORIZON,))
+    history = walk_forward(features, outcomes, horizon=HORIZON)
+    track = backtest(history, bars, outcomes, horizon=HORIZON, cost_bps=5.0)
+    versions = return_forecaster(features, outcomes, track, horizon=HORIZON)
+    models = {refit.model_version: refit for refit in refits(features, outcomes, horizon=HORIZON)}
+    members = features.filter(pl.col("session") == session, pl.col("available_at") <= cut_off(session))
+    serving = versions.filter(pl.col("serves_from") <= session, pl.col("serves_to") >= session)
+    said = forecasts(
+        members, serving, lambda version: fit(models[version].training, models[version].features), session=session
+    )
+    signals = trading_signals(said, UNIVERSE, versions, costs_bps=COSTS)
+    weights = target_weights(
+        signals, bars.filter(session=session), UNIVERSE, positions={"A": 3}, cash_usd=50_000.0, limits=Limits()
+    )
+    orders = order_intents(
+        weights, UNIVERSE, strategy="s", revision="1", account_mode="paper", data_mode="sample", costs_bps=COSTS
+    )
+    return {"versions": serving, "forecasts": said, "signals": signals, "weights": weights, "orders": orders}
+
+
+EXPECTED = decide(HISTORY, DECIDED)
+
+
+def with_another_future(factor: float, first_change: int) -> pl.DataFrame:
+    """The same history up to the session, and different prices on every bar from some session after it."""
+    after = SESSIONS[SESSIONS.index(DECIDED) + first_change]
+    changed = pl.col("session") >= after
+    prices = ("open", "high", "low", "close", "adjusted_close")
+    return HISTORY.with_columns(pl.when(changed).then(pl.col(name) * factor).otherwise(pl.col(name)) for name in prices)
+
+
+@settings(max_examples=5)
+@given(st.floats(0.2, 5.0), st.integers(1, 100))
+def test_prices_after_a_session_change_nothing_that_was_decided_for_it(factor: float, first_change: int) -> None:
+    decided = decide(with_another_future(factor, first_change), DECIDED)
+    for what, frame in EXPECTED.items():
+        assert decided[what].equals(frame), what
+
+
+def test_history_that_ends_at_the_session_decides_the_same() -> None:
+    decided = decide(HISTORY.filter(pl.col("session") <= DECIDED), DECIDED)
+    for what, frame in EXPECTED.items():
+        assert decided[what].equals(frame), what
+
+
+def test_a_feature_that_looks_ahead_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaking(bars: pl.DataFrame) -> pl.DataFrame:
+        tomorrow = (pl.col("total_return_close").shift(-1) / pl.col("total_return_close") - 1).over("symbol")
+        return technical_module.technical(bars).with_columns(return_1d=bars.select(tomorrow).to_series())
+
+    monkeypatch.setitem(globals(), "technical", leaking)
+    before = decide(HISTORY, DECIDED)
+    after = decide(with_one_symbol_changed(2.0), DECIDED)
+    assert not after["forecasts"].equals(before["forecasts"])
+
+
+def with_one_symbol_changed(factor: float) -> pl.DataFrame:
+    """Only the first symbol's prices change, from the session after the decision on."""
+    changed = (pl.col("session") > DECIDED) & (pl.col("symbol") == SYMBOLS[0])
+    prices = ("open", "high", "low", "close", "adjusted_close")
+    return HISTORY.with_columns(pl.when(changed).then(pl.col(name) * factor).otherwise(pl.col(name)) for name in prices)
+
+
+def test_without_the_leak_one_changed_symbol_changes_nothing() -> None:
+    decided = decide(with_one_symbol_changed(2.0), DECIDED)
+    for what, frame in EXPECTED.items():
+        assert decided[what].equals(frame), what
