@@ -1,1 +1,2 @@
-def measure(o): raise NotImplementedError
+def measure(o):
+    raise NotImplementedError

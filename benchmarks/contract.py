@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bentleybot_assets.core.audit import audit
 from benchmarks._measure import (
     Bar,
     Line,
@@ -21,6 +20,7 @@ from benchmarks._measure import (
 )
 from benchmarks.contracts import Bars
 from benchmarks.data import FULL, QUICK, stored
+from bentleybot_assets.core.audit import audit
 
 _SEED = 1
 _BAD_SHARE = 0.01
@@ -51,7 +51,11 @@ def measure(options: Options) -> Report:
         barred_line("audit / bare polars, clean", clean, "x", Bar(1.5)),
         barred_line("audit / bare polars, 1 % bad rows", bad, "x", Bar(2.5)),
         Line("audit / trusting the order, clean", cpu["platform, clean"] / cpu["bare_in_order, clean"], "x"),
-        Line("audit / trusting the order, 1 % bad", cpu["platform, 1 % bad rows"] / cpu["bare_in_order, 1 % bad rows"], "x"),
+        Line(
+            "audit / trusting the order, 1 % bad",
+            cpu["platform, 1 % bad rows"] / cpu["bare_in_order, 1 % bad rows"],
+            "x",
+        ),
     ]
     return Report("contract", f"24 rules on {size} of 8 columns", tuple(lines))
 

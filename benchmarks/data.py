@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bentleybot_assets.contracts.sessions import sessions_between
-from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from benchmarks._measure import work_folder
 from benchmarks.contracts import Bars
+from bentleybot_assets.contracts.sessions import sessions_between
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 
 _SEED = 20_261_122
 _FIRST_DAY = date(2007, 1, 1)

@@ -10,9 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from bentleybot_assets.core import indicators
-from bentleybot_assets.core.audit import audit
-from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from benchmarks import pyqlib
 from benchmarks._measure import (
     Bar,
@@ -30,6 +27,9 @@ from benchmarks._measure import (
 )
 from benchmarks.contracts import Bars, Features
 from benchmarks.data import FULL, QUICK, Stored, stored
+from bentleybot_assets.core import indicators
+from bentleybot_assets.core.audit import audit
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 
 _LONGEST_WINDOW = 60
 _POLARS_TOLERANCE = 1e-9
@@ -106,7 +106,9 @@ def bare_over(section: Section, parquet: str, output: str | None = None) -> None
     with section:
         features = (
             pl.scan_parquet(parquet)
-            .select("symbol", "session", *(value.over("symbol").alias(name) for name, value in _bare_features().items()))
+            .select(
+                "symbol", "session", *(value.over("symbol").alias(name) for name, value in _bare_features().items())
+            )
             .collect()
         )
     _keep(features, output)
@@ -121,10 +123,7 @@ def bare_grouped(section: Section, parquet: str, output: str | None = None) -> N
 
 def _grouped(bars: pl.LazyFrame, features: Mapping[str, pl.Expr]) -> pl.DataFrame:
     return (
-        bars.group_by("symbol", maintain_order=True)
-        .agg("session", **features)
-        .explode("session", *features)
-        .collect()
+        bars.group_by("symbol", maintain_order=True).agg("session", **features).explode("session", *features).collect()
     )
 
 

@@ -29,7 +29,6 @@ from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
 from bentleybot_assets.definitions import build_defs, resources_of
 from bentleybot_assets.settings import InvalidSettingsError, Settings
-from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.warehouse.sql import open_sql
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
 from bentleybot_assets.wiring.refusals import refuse
@@ -140,7 +139,11 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
     )
     existing = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
-    yield ("ok" if free > 1 else "fail"), "disk", f"{free:.1f} GiB free at {existing}" + ("" if free > 1 else ": free some")
+    yield (
+        ("ok" if free > 1 else "fail"),
+        "disk",
+        f"{free:.1f} GiB free at {existing}" + ("" if free > 1 else ": free some"),
+    )
     resources = resources_of(settings)
     for name in settings.connections:
         problem = resources["airbyte"].check(name)

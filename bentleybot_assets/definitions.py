@@ -20,7 +20,6 @@ from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 from bentleybot_assets.wiring.partitions import move_sessions_start
 
-
 # The daily job takes the whole graph: decisions that may be backfilled in one run, and trading, which may not.
 warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
 

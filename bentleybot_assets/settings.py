@@ -119,12 +119,12 @@ class Account(_Section):
     Attributes:
         mode: ``paper``: orders are intents in our own books and reach no broker.
         cash_usd: cash at hand.
-        holdings: shares held, per symbol.
+        holdings: whole shares held, per symbol.
     """
 
     mode: Literal["paper", "live"] = "paper"
     cash_usd: float = Field(default=100_000.0, ge=0, allow_inf_nan=False)
-    holdings: dict[str, float] = Field(default_factory=dict)
+    holdings: dict[str, int] = Field(default_factory=dict)
 
     @field_validator("mode")
     @classmethod
@@ -138,9 +138,9 @@ class Account(_Section):
 
     @field_validator("holdings")
     @classmethod
-    def _whole_and_long(cls, holdings: dict[str, float]) -> dict[str, float]:
+    def _whole_and_long(cls, holdings: dict[str, int]) -> dict[str, float]:
         for symbol, shares in holdings.items():
-            if not 0 <= shares < float("inf"):
+            if shares < 0:
                 raise ValueError(f"{symbol}: {shares} shares; it must be 0 or more (short positions are not supported)")
         return holdings
 

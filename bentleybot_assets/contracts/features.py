@@ -33,9 +33,7 @@ class Technical(Contract):
     macd: float = column("MACD line (12, 26) over price", unit="fraction", nullable=True)
     macd_signal: float = column("MACD signal line (9) over price", unit="fraction", nullable=True)
     macd_histogram: float = column("MACD line less signal, over price", unit="fraction", nullable=True)
-    atr_14: float = column(
-        "Average true range, Wilder, 14 sessions, over close", unit="fraction", nullable=True, ge=0
-    )
+    atr_14: float = column("Average true range, Wilder, 14 sessions, over close", unit="fraction", nullable=True, ge=0)
     bollinger_b: float = column(
         "Bollinger %b: 0 at the lower band, 1 at the upper (20 sessions, 2 deviations)",
         unit="fraction",

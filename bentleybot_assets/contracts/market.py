@@ -46,9 +46,7 @@ class DailyBars(Contract):
     close: float = column("Split-adjusted close", unit="currency", nullable=True, gt=0)
     volume: float = column("Split-adjusted volume", unit="shares", nullable=True, ge=0)
     mark_price: float = column("Price used to value and size a position", unit="currency", gt=0)
-    price_source: str = column(
-        "Where mark_price comes from", isin=("split_adjusted_close", "fully_adjusted_close")
-    )
+    price_source: str = column("Where mark_price comes from", isin=("split_adjusted_close", "fully_adjusted_close"))
     total_return: float = column(
         "Return since the instrument's previous bar, dividends reinvested; null at its first bar",
         unit="fraction",
@@ -84,12 +82,8 @@ class DailyBars(Contract):
 
     @pa.check("open", name="open_is_within_the_range")
     def _open_is_within_the_range(cls, data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(
-            pl.col("open").is_between(pl.col("low"), pl.col("high")).fill_null(True)
-        )
+        return data.lazyframe.select(pl.col("open").is_between(pl.col("low"), pl.col("high")).fill_null(True))
 
     @pa.check("close", name="close_is_within_the_range")
     def _close_is_within_the_range(cls, data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(
-            pl.col("close").is_between(pl.col("low"), pl.col("high")).fill_null(True)
-        )
+        return data.lazyframe.select(pl.col("close").is_between(pl.col("low"), pl.col("high")).fill_null(True))

@@ -14,7 +14,9 @@ class DailyBrief(Contract):
     _rules = TableRules(grain=("session",))
 
     session: pl.Date = column("Session the brief is about")
-    verdict: str = column("TRADE: orders stand. HOLD: nothing to do. HALT: a check stopped it", isin=("TRADE", "HOLD", "HALT"))
+    verdict: str = column(
+        "TRADE: orders stand. HOLD: nothing to do. HALT: a check stopped it", isin=("TRADE", "HOLD", "HALT")
+    )
     order_count: int = column("Orders of the session", ge=0)
     refusal_count: int = column("Open refusals of the session", ge=0)
     account_mode: str = column("Paper or live account", isin=ACCOUNT_MODES)

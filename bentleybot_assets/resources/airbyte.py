@@ -155,7 +155,6 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
             delivery.finish()
         return delivery.result
 
-
     def check(self, connection: str) -> str | None:
         """Ask a connection's source whether it could be read; None if so, otherwise what is wrong."""
         if connection not in self.connections:

@@ -45,7 +45,9 @@ class Warehouse(Protocol):
         """Replace the table, or those slices of it, by ``frame`` in one atomic step."""
         ...
 
-    def quarantine(self, contract: type[Contract], rows: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
+    def quarantine(
+        self, contract: type[Contract], rows: pl.DataFrame, sessions: Collection[date] | None = None
+    ) -> None:
         """Replace the table's (or slices') quarantined rows by ``rows`` (columns of ``core.audit.QUARANTINE``)."""
         ...
 

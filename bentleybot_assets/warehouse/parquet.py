@@ -70,9 +70,7 @@ class ParquetWarehouse:
             frame = frame.filter(_is_of(sessions))
         return int(frame.select(pl.len()).collect().item())
 
-    def publish(
-        self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None
-    ) -> None:
+    def publish(self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
         """See :class:`Warehouse`."""
         key = contract.asset_key()
         with self._exclusive(key):
@@ -169,9 +167,7 @@ class ParquetWarehouse:
             files[name] = rows.sort(contract.rules().grain)
         return files
 
-    def _switch(
-        self, key: tuple[str, ...], files: Mapping[str, pl.DataFrame], *, keep_others: bool = False
-    ) -> None:
+    def _switch(self, key: tuple[str, ...], files: Mapping[str, pl.DataFrame], *, keep_others: bool = False) -> None:
         """Build a version of ``files`` (and, if asked, the current version's others) and point the table at it."""
         link = self.root / Path(*key)
         versions = self.root / _VERSIONS / Path(*key)
@@ -241,9 +237,7 @@ def _split_by_year(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """File name to that year's rows. An empty table keeps one empty file, so that it exists."""
     if frame.is_empty():
         return {f"{_WHOLE}.parquet": frame}
-    years = frame.with_columns(year=pl.col("session").dt.year()).partition_by(
-        "year", as_dict=True, include_key=False
-    )
+    years = frame.with_columns(year=pl.col("session").dt.year()).partition_by("year", as_dict=True, include_key=False)
     return {f"{key[0]}.parquet": rows for key, rows in sorted(years.items())}
 
 

@@ -6,11 +6,14 @@ Does not belong here: keeping refusals (``ledger``), telling people about them (
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
+
+if TYPE_CHECKING:
+    from bentleybot_assets.ledger.ledger import Ledger
 
 RUN_FAILED = "run_succeeds"
 """Stands for a check where a run failed without one: an asset raised an error."""

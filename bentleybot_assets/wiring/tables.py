@@ -88,7 +88,9 @@ def table_asset(
         asked_for = list(inspect.signature(compute).parameters)
 
         @functools.wraps(compute)
-        def materialise(context: dg.AssetExecutionContext, warehouse: WarehouseResource, **inputs: Any) -> Iterator[Any]:
+        def materialise(
+            context: dg.AssetExecutionContext, warehouse: WarehouseResource, **inputs: Any
+        ) -> Iterator[Any]:
             available = {**inputs, "context": context, "warehouse": warehouse}
             result = compute(**{name: available[name] for name in asked_for})
             publication = _Publication(contract, checks, warnings, preview, context, warehouse.open())
@@ -259,7 +261,9 @@ def quarantine_result(key: dg.AssetKey, quarantined: pl.DataFrame, rows: int) ->
         passed=rows == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description="\n".join(describe(quarantined.head(_EXAMPLES))) or None,
-        metadata={"quarantined_rows": rows, "rows": previews.table(quarantined.drop("table"), _EXAMPLES)} if rows else {},
+        metadata={"quarantined_rows": rows, "rows": previews.table(quarantined.drop("table"), _EXAMPLES)}
+        if rows
+        else {},
     )
 
 
@@ -274,7 +278,9 @@ def _of_sessions_only(contract: type[Contract], outcome: Audit, sessions: list[d
         f"{contract.table_name()}: the run of {', '.join(map(str, sessions))} computed rows of "
         f"{strays['session'].min()}. An asset may only return rows of the sessions it was run for."
     )
-    return Audit(None, outcome.quarantined, outcome.quarantined_rows, (Fault("rows_are_of_the_run", "session", message),))
+    return Audit(
+        None, outcome.quarantined, outcome.quarantined_rows, (Fault("rows_are_of_the_run", "session", message),)
+    )
 
 
 def domain_check_spec(key: dg.AssetKey, check: TableCheck, *, blocking: bool) -> dg.AssetCheckSpec:

@@ -62,9 +62,7 @@ def test_an_asset_is_defined_in_the_file_its_key_names(key: dg.AssetKey) -> None
 
 def test_every_file_of_a_group_is_an_asset_or_its_automation() -> None:
     expected = {file_of(key) for key in KEYS}
-    found = {
-        path for path in (PACKAGE / "defs").rglob("*.py") if path.name not in {"__init__.py", "automation.py"}
-    }
+    found = {path for path in (PACKAGE / "defs").rglob("*.py") if path.name not in {"__init__.py", "automation.py"}}
     assert found == expected
 
 
@@ -164,7 +162,8 @@ def test_contracts_keep_to_the_package_layout() -> None:
         for path in (PACKAGE / "contracts").rglob("*.py")
         if not path.name.startswith("_")
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "Contract" for base in node.bases)
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "Contract" for base in node.bases)
     }
     declared = {contract_for(key.path) for key in KEYS}
     assert len(contracts) == len(declared)

@@ -187,7 +187,9 @@ def raw_bars(*symbols: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=RawDailyBars.polars_schema(), orient="row")
 
 
-@pytest.mark.parametrize("mutation", [lambda frame: frame.drop("low"), lambda frame: frame.with_columns(low=pl.lit("x"))])
+@pytest.mark.parametrize(
+    "mutation", [lambda frame: frame.drop("low"), lambda frame: frame.with_columns(low=pl.lit("x"))]
+)
 def test_valid_rows_needs_the_right_structure(mutation: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     with pytest.raises(ValueError, match="column low"):
         valid_rows(DailyBars, mutation(GOOD))

@@ -49,4 +49,3 @@ def test_a_writer_killed_at_any_point_leaves_nothing_that_a_re_run_does_not_mend
         assert ParquetWarehouse(folder / "desk" / "warehouse").row_count(DailyBars) in whole_versions, die_at
         assert run(processes, folder, None) == 0, die_at
         assert digest(folder / "desk") == expected, die_at
-

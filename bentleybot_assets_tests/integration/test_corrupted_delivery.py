@@ -36,9 +36,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 def refusals(desk: Desk) -> list[tuple[str, str, str, str | None]]:
     with sqlite3.connect(desk.home / "ledger.db") as connection:
-        return connection.execute(
-            "SELECT code, table_name, check_name, cleared_by_run_id FROM refusals"
-        ).fetchall()
+        return connection.execute("SELECT code, table_name, check_name, cleared_by_run_id FROM refusals").fetchall()
 
 
 def alerts(desk: Desk) -> list[dict[str, str]]:

@@ -66,7 +66,7 @@ def wait_until_it_answers(page: Page, address: str) -> None:
     for _ in range(READY_SECONDS):
         try:
             page.goto(f"{address}/asset-groups/", timeout=5000)
-        except Exception as error:  # noqa: BLE001 - the browser raises its own kind for a refused connection
+        except Exception as error:
             if "ERR_CONNECTION_REFUSED" not in str(error) and "Timeout" not in str(error):
                 raise
             page.wait_for_timeout(1000)

@@ -61,9 +61,7 @@ def test_orders_trade_target_less_position(finished_desk: Desk) -> None:
     wanted = targets.filter(pl.col("target_quantity") != pl.col("position_quantity"))
     signed = pl.when(pl.col("side") == "BUY").then(pl.col("quantity")).otherwise(-pl.col("quantity"))
     joined = wanted.join(orders.select("symbol", traded=signed), on="symbol", how="full", coalesce=True)
-    assert joined.select(
-        (pl.col("traded") == pl.col("target_quantity") - pl.col("position_quantity")).all()
-    ).item()
+    assert joined.select((pl.col("traded") == pl.col("target_quantity") - pl.col("position_quantity")).all()).item()
     assert joined.height == orders.height
 
 
@@ -93,7 +91,15 @@ def test_dagsters_own_command_materialises_everything_and_changes_nothing(finish
     desk = finished_desk
     before, orders = content(desk), ledger_rows(desk)
     desk.run(
-        "dagster", "asset", "materialize", "--select", "*", "--partition", SESSION, "-m", "bentleybot_assets.definitions"
+        "dagster",
+        "asset",
+        "materialize",
+        "--select",
+        "*",
+        "--partition",
+        SESSION,
+        "-m",
+        "bentleybot_assets.definitions",
     )
     assert content(desk) == before
     assert ledger_rows(desk) == orders

@@ -34,9 +34,7 @@ def outcomes(folder: Path, job: Callable[[], dg.JobDefinition], trials: int) -> 
 
 
 def expected(trials: int) -> Counter[tuple[str, str]]:
-    return Counter(
-        {("models/out_of_sample", "FINISHED"): trials, ("models/return_forecaster", "FAILED"): trials}
-    )
+    return Counter({("models/out_of_sample", "FINISHED"): trials, ("models/return_forecaster", "FAILED"): trials})
 
 
 def test_ten_trials_in_process_give_one_run_per_asset_that_ends_as_the_asset_did(folder: Path) -> None:

@@ -125,9 +125,7 @@ def test_replacing_a_session_leaves_the_others(warehouse: ParquetWarehouse) -> N
 def test_several_sessions_of_two_years_are_replaced_at_once(warehouse: ParquetWarehouse) -> None:
     december = date(2021, 12, 31)
     warehouse.publish(TargetWeights, weights(december, "A", "B"), [december])
-    warehouse.publish(
-        TargetWeights, pl.concat([weights(december, "C"), weights(MONDAY, "D")]), [december, MONDAY]
-    )
+    warehouse.publish(TargetWeights, pl.concat([weights(december, "C"), weights(MONDAY, "D")]), [december, MONDAY])
     assert warehouse.read(TargetWeights)["symbol"].to_list() == ["C", "D"]
 
 

@@ -46,9 +46,7 @@ class DailyBars(Contract):
 class CorporateActions(Contract):
     """Splits and dividends as delivered by the market connection: an append-only log."""
 
-    _rules = TableRules(
-        grain=("symbol", "ex_date", "action", "fetched_at"), is_log=True, may_be_empty=True
-    )
+    _rules = TableRules(grain=("symbol", "ex_date", "action", "fetched_at"), is_log=True, may_be_empty=True)
 
     symbol: str = column("Instrument as the source names it", str_matches=SYMBOL_PATTERN)
     ex_date: pl.Date = column("First session without the right")

@@ -17,9 +17,7 @@ from bentleybot_assets.wiring.tables import Finding, table_asset
 def no_session_gaps(frame: pl.DataFrame) -> Finding:
     """Each instrument has a bar for every session from its first to its last."""
     calendar = pl.Series("session", sessions_between(frame["session"].min(), frame["session"].max()))
-    spans = frame.group_by("symbol").agg(
-        first=pl.col("session").min(), last=pl.col("session").max(), bars=pl.len()
-    )
+    spans = frame.group_by("symbol").agg(first=pl.col("session").min(), last=pl.col("session").max(), bars=pl.len())
     gaps = spans.with_columns(
         missing=calendar.search_sorted(spans["last"]) - calendar.search_sorted(spans["first"]) + 1 - spans["bars"]
     ).filter(pl.col("missing") > 0)

@@ -9,17 +9,30 @@ import polars as pl
 
 from bentleybot_assets.contracts.models import Backtest
 from bentleybot_assets.core.backtest import backtest as compute
+from bentleybot_assets.core.evaluation import is_too_good
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 _TOLERANCE = 1e-12
+_LAGS = 20
+"""Outcomes of neighbouring sessions overlap; a month covers the usual horizon."""
 
 
 def net_is_gross_less_cost(frame: pl.DataFrame) -> Finding:
     """Each session's net return is its gross return less the trading cost."""
     gap = (frame["gross_return"] - frame["cost"] - frame["net_return"]).abs().max()
     return Finding(gap is not None and float(gap) < _TOLERANCE, {"largest_gap": gap})
+
+
+def forecasts_are_not_too_good(frame: pl.DataFrame) -> Finding:
+    """No algorithm forecasts better than honest ones can; if one does, it has seen the future."""
+    suspects = [
+        name
+        for (name,), rows in frame.partition_by("algorithm", as_dict=True).items()
+        if is_too_good(rows["rank_ic"].drop_nulls(), lags=_LAGS)
+    ]
+    return Finding(not suspects, {"algorithms": sorted(suspects)})
 
 
 def preview(frame: pl.DataFrame) -> dict[str, Any]:
@@ -36,7 +49,7 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
 @table_asset(
     Backtest,
     kinds={"polars", "parquet"},
-    checks=[net_is_gross_less_cost],
+    checks=[net_is_gross_less_cost, forecasts_are_not_too_good],
     preview=preview,
     ins={
         "out_of_sample": dg.AssetIn(key=["models", "out_of_sample"]),
@@ -46,6 +59,4 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
 )
 def backtest(out_of_sample: pl.DataFrame, bars: pl.DataFrame, labels: pl.DataFrame, desk: Desk) -> pl.DataFrame:
     """Follow each algorithm's forecasts, net of cost."""
-    return compute(
-        out_of_sample, bars, labels, horizon=desk.horizon_sessions, cost_bps=max(desk.cost_bps.values())
-    )
+    return compute(out_of_sample, bars, labels, horizon=desk.horizon_sessions, cost_bps=max(desk.cost_bps.values()))

@@ -17,6 +17,8 @@ from bentleybot_assets.resources.mlflow import Mlflow
 from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
+_EVIDENCE = ("evidence_sessions", "evidence_rank_ic", "evidence_rank_ic_t", "evidence_excess_return")
+
 
 def no_training_label_reaches_into_service(frame: pl.DataFrame) -> Finding:
     """Each version serves only sessions after the newest outcome it was trained on."""
@@ -62,8 +64,14 @@ def return_forecaster(
     """Describe every version; fit and register those that serve the sessions this deployment decides."""
     horizon = desk.horizon_sessions
     versions = compute(matrix, labels, backtest, horizon=horizon)
+    champion = versions.filter("is_champion").sort("serves_from").row(-1, named=True)
     with mlflow.training_run(context) as run:
-        for refit in refits(matrix, labels, horizon=horizon):
-            if refit.algorithm == "ridge" and refit.serves_to >= date.fromisoformat(desk.sessions_start):
+        for refit in refits(matrix, labels, horizon=horizon, serving_since=date.fromisoformat(desk.sessions_start)):
+            if refit.algorithm == "ridge":
                 run.register(refit.model_version, fit(refit.training, refit.features))
+        run.promote(champion["model_version"])
+        run.log_params(
+            {name: champion[name] for name in ("algorithm", "model_version", "horizon_sessions", "features")}
+        )
+        run.log_metrics({name: champion[name] for name in _EVIDENCE})
         yield versions

@@ -32,8 +32,6 @@ STREAMS = (
 
 
 @dg.multi_asset(**stream_specs("market", STREAMS, defined_in=__file__), can_subset=True)
-def market(
-    context: dg.AssetExecutionContext, airbyte: EmbeddedAirbyte, warehouse: WarehouseResource
-) -> Iterator[Any]:
+def market(context: dg.AssetExecutionContext, airbyte: EmbeddedAirbyte, warehouse: WarehouseResource) -> Iterator[Any]:
     """Sync the connection and append what it delivers to the raw log."""
     yield from sync_streams(context, "market", STREAMS, airbyte, warehouse.open())

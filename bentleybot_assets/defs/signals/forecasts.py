@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import dagster as dg
 import polars as pl
 
@@ -48,12 +50,13 @@ def forecasts(
 ) -> pl.DataFrame:
     """Let each version that serves a session rank its members, on what was known at the session's cut-off."""
     days = sessions_of(context)
+    load = functools.cache(mlflow.load)
     members = matrix.filter(pl.col("session").is_in(days)).collect()
     return pl.concat(
         compute(
             members.filter(pl.col("session") == day, pl.col("available_at") <= cut_off(day)),
             versions.filter(pl.col("serves_from") <= day, pl.col("serves_to") >= day),
-            mlflow.load,
+            load,
             session=day,
         )
         for day in days

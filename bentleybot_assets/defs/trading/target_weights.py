@@ -13,12 +13,14 @@ from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions, sessions_of
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
+_TOLERANCE = 1e-9
+
 
 def weights_need_no_leverage(frame: pl.DataFrame) -> Finding:
     """The weights of a session sum to at most one."""
     totals = frame.group_by("session").agg(pl.col("weight").sum())
     highest = totals["weight"].max()
-    return Finding(highest is None or float(highest) <= 1, {"highest_sum": highest})
+    return Finding(highest is None or float(highest) <= 1 + _TOLERANCE, {"highest_sum": highest})
 
 
 @table_asset(
