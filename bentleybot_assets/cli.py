@@ -264,11 +264,12 @@ def _day(text: str) -> date:
 def _session(text: str) -> date:
     day = _day(text)
     try:
-        if is_session(day):
-            return day
+        trades = is_session(day)
     except ValueError as error:
         _fail(str(error))
-    _fail(f"{day} is not a session of the New York Stock Exchange; the one before it is {previous_session(day)}.")
+    if not trades:
+        _fail(f"{day} is not a session of the New York Stock Exchange; the one before it is {previous_session(day)}.")
+    return day
 
 
 def _print_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:

@@ -138,7 +138,7 @@ class Account(_Section):
 
     @field_validator("holdings")
     @classmethod
-    def _whole_and_long(cls, holdings: dict[str, int]) -> dict[str, float]:
+    def _long_only(cls, holdings: dict[str, int]) -> dict[str, int]:
         for symbol, shares in holdings.items():
             if shares < 0:
                 raise ValueError(f"{symbol}: {shares} shares; it must be 0 or more (short positions are not supported)")

@@ -1,4 +1,4 @@
-"""What every test stands on: an environment of its own, recorded files, and no skip that nobody declared.
+"""What every test stands on: an environment of its own, and no skip that nobody declared.
 
 Does not belong here: data (``scenario.py``) and fixtures that one folder alone needs (its own ``conftest.py``).
 """
@@ -36,16 +36,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     folder = tmp_path / "home"
     monkeypatch.setenv("BENTLEYBOT_HOME", str(folder))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def recordings() -> Path:
-    """The folder of recorded real-world files; a test that needs it is skipped where there is none."""
-    beside_the_repository = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
-    folder = Path(os.environ.get("BENTLEYBOT_FIXTURES") or beside_the_repository)
-    if not folder.is_dir():
-        pytest.skip(f"no recorded files in {folder}; BENTLEYBOT_FIXTURES names another folder")
     return folder
 
 

@@ -28,7 +28,7 @@ _PACKAGE = __package__
 
 def _is_finite(data: PolarsData) -> pl.LazyFrame:
     """Neither NaN nor infinite. Null is left to ``nullable``."""
-    return data.lazyframe.select(pl.col(data.key).is_finite().fill_null(True))
+    return data.lazyframe.select(pl.col(data.key).is_finite().fill_null(value=True))
 
 
 @functools.cache
@@ -109,7 +109,7 @@ class Contract(pa.DataFrameModel):
         return {name: column.dtype.type for name, column in cls.to_schema().columns.items()}
 
     @classmethod
-    def empty(cls) -> pl.DataFrame:
+    def empty_frame(cls) -> pl.DataFrame:
         """A frame with the contract's columns and no rows."""
         return pl.DataFrame(schema=cls.polars_schema())
 

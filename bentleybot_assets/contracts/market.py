@@ -7,7 +7,7 @@ import polars as pl
 from pandera.api.polars.types import PolarsData
 
 from bentleybot_assets.contracts._base import SYMBOL_PATTERN, Contract, TableRules, Utc, column
-from bentleybot_assets.contracts.sessions import closures
+from bentleybot_assets.contracts.sessions import FRIDAY, closures
 
 ASSET_CLASSES = ("equity", "etf", "index")
 
@@ -70,7 +70,7 @@ class DailyBars(Contract):
     @pa.check("session", name="session_is_a_nyse_session")
     def _session_is_a_nyse_session(cls, data: PolarsData) -> pl.LazyFrame:
         day = pl.col(data.key)
-        return data.lazyframe.select((day.dt.weekday() <= 5) & ~day.is_in(closures().implode()))
+        return data.lazyframe.select((day.dt.weekday() <= FRIDAY) & ~day.is_in(closures().implode()))
 
     @pa.check("session", name="bar_was_closed_when_fetched")
     def _bar_was_closed_when_fetched(cls, data: PolarsData) -> pl.LazyFrame:
@@ -78,12 +78,12 @@ class DailyBars(Contract):
 
     @pa.check("high", name="high_is_at_least_low")
     def _high_is_at_least_low(cls, data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select((pl.col("high") >= pl.col("low")).fill_null(True))
+        return data.lazyframe.select((pl.col("high") >= pl.col("low")).fill_null(value=True))
 
     @pa.check("open", name="open_is_within_the_range")
     def _open_is_within_the_range(cls, data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(pl.col("open").is_between(pl.col("low"), pl.col("high")).fill_null(True))
+        return data.lazyframe.select(pl.col("open").is_between(pl.col("low"), pl.col("high")).fill_null(value=True))
 
     @pa.check("close", name="close_is_within_the_range")
     def _close_is_within_the_range(cls, data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(pl.col("close").is_between(pl.col("low"), pl.col("high")).fill_null(True))
+        return data.lazyframe.select(pl.col("close").is_between(pl.col("low"), pl.col("high")).fill_null(value=True))

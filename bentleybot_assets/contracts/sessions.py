@@ -19,6 +19,9 @@ _REGULAR_CLOSE = time(16, 0)
 FIRST_DAY = date(1990, 1, 1)
 """The table knows no closures before this day."""
 
+FRIDAY = 5
+"""The last trading day of a week, as ISO and polars number them: Monday is 1."""
+
 DATA_DELAY = timedelta(minutes=15)
 """Publication rule of delayed market data: a bar is known this long after its session closed."""
 
@@ -65,7 +68,7 @@ def is_session(day: date) -> bool:
         raise ValueError(
             f"The session table covers {FIRST_DAY} to {last_known_day()}, not {day}. Extend it with `make calendar`."
         )
-    return day.weekday() < 5 and day not in _closed()
+    return day.isoweekday() <= FRIDAY and day not in _closed()
 
 
 def sessions_between(first: date, last: date) -> list[date]:

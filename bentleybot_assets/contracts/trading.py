@@ -41,7 +41,8 @@ class Orders(Contract):
     estimated_value_usd: float = column("quantity at the reference price", unit="USD", gt=0)
     estimated_cost_usd: float = column("Expected spread, slippage and commission", unit="USD", ge=0)
     state: str = column("Where the order stands", isin=("PENDING",))
-    strategy: str = column("Strategy that decided")
+    # The column hides pandera's generator of test data of that name, which the contracts do not use.
+    strategy: str = column("Strategy that decided")  # type: ignore[assignment]
     revision: str = column("Revision of the decision within the session")
     account_mode: str = column("Paper or live account", isin=ACCOUNT_MODES)
     data_mode: str = column("Recorded sample or market data", isin=DATA_MODES)

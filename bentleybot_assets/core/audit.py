@@ -252,9 +252,10 @@ def _row_faults_that_condemn(
 def _one_row_per_key(contract: type[Contract], frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Fault]]:
     """Sort by grain and collapse identical duplicates (not in a log); report keys with differing rows."""
     grain = list(contract.rules().grain)
-    ordered = frame if _is_strictly_ascending(frame, grain) else frame.sort(grain)
-    repeats = _repeats_previous(ordered, grain)
-    if not repeats.any():
+    if _is_strictly_ascending(frame, grain):
+        return frame, []
+    ordered = frame.sort(grain)
+    if not _repeats_previous(ordered, grain).any():
         return (frame if contract.rules().is_log else ordered), []
     duplicated = ordered.filter(pl.struct(grain).is_duplicated())
     distinct = duplicated.unique()

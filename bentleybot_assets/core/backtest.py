@@ -70,7 +70,7 @@ def backtest(
     require_sorted(out_of_sample, ("algorithm", "symbol", "session"), "models/out_of_sample")
     require_sorted(bars, ("symbol", "session"), "market/daily_bars")
     if out_of_sample.is_empty():
-        return Backtest.empty()
+        return Backtest.empty_frame()
     symbols = out_of_sample["symbol"].unique().sort()
     sessions = bars["session"].unique().sort()
     sessions = sessions.filter(sessions.is_between(out_of_sample["session"].min(), out_of_sample["session"].max()))

@@ -45,7 +45,7 @@ def labels(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: Sequence[int
     if any(horizon < 1 for horizon in horizons):
         raise ValueError(f"Label horizons must be at least 1 session, not {list(horizons)}.")
     if bars.is_empty():
-        return Labels.empty()
+        return Labels.empty_frame()
     numbered = _with_session_number(bars.select("symbol", "session", "total_return_close"))
     rows = pl.concat([_outcomes(numbered, horizon) for horizon in horizons])
     memberships = instruments.filter("is_tradable").select("symbol", "valid_from", "valid_to")

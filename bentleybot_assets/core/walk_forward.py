@@ -161,7 +161,7 @@ def walk_forward(matrix: pl.DataFrame, labels: pl.DataFrame, *, horizon: int) ->
     """
     forecasts = [_served(refit, matrix) for refit in refits(matrix, labels, horizon=horizon)]
     if not forecasts:
-        return OutOfSample.empty()
+        return OutOfSample.empty_frame()
     return pl.concat(forecasts).sort("algorithm", "symbol", "session")
 
 

@@ -237,8 +237,9 @@ def _split_by_year(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """File name to that year's rows. An empty table keeps one empty file, so that it exists."""
     if frame.is_empty():
         return {f"{_WHOLE}.parquet": frame}
-    years = frame.with_columns(year=pl.col("session").dt.year()).partition_by("year", as_dict=True, include_key=False)
-    return {f"{key[0]}.parquet": rows for key, rows in sorted(years.items())}
+    # A filter per year copies each row once; partitioning would gather it, at twice the cost.
+    years = frame["session"].dt.year()
+    return {f"{year}.parquet": frame.filter(years == year) for year in years.unique().sort()}
 
 
 def _deliveries(log: Path) -> list[Path]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import dagster as dg
 
 from bentleybot_assets.resources.notifier import Alert
 
-_PAGE = 200
+_OVERLAP = timedelta(seconds=5)
+"""Runs that changed in the same instant as the last one seen must not be missed."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class FailedCheck:
     """A check evaluation that did not pass.
 
     Attributes:
-        event_id: position in the event log; names the evaluation.
+        event_id: run and position in its log; names the evaluation.
         table: asset key, slashes between its parts.
         check: name of the check.
         severity: ``WARN`` or ``ERROR``.
@@ -28,7 +30,7 @@ class FailedCheck:
         run_id: the run it was evaluated in.
     """
 
-    event_id: int
+    event_id: str
     table: str
     check: str
     severity: str
@@ -46,19 +48,23 @@ class FailedCheck:
         )
 
 
-def failed_checks(instance: dg.DagsterInstance, after: int | None) -> tuple[list[FailedCheck], int | None]:
-    """Failed evaluations after an event log position, oldest first, and the position reached."""
-    failed = []
-    while True:
-        page = instance.get_event_records(
-            dg.EventRecordsFilter(event_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=after),
-            limit=_PAGE,
-            ascending=True,
-        )
-        failed += [check for record in page for check in _failed(record)]
-        if not page:
-            return failed, after
-        after = page[-1].storage_id
+def failed_checks(instance: dg.DagsterInstance, since: datetime | None) -> tuple[list[FailedCheck], datetime | None]:
+    """Failed evaluations of runs that are under way or changed since an instant, and the instant reached.
+
+    Goes by runs because not every event log has positions that order events across runs. An evaluation of a run that
+    is under way is found again when the run has ended; its ``event_id`` tells that it is the same.
+
+    Args:
+        instance: whose runs to look at.
+        since: an instant that an earlier call reached; None looks at all runs.
+    """
+    changed = instance.get_run_records(
+        dg.RunsFilter(updated_after=since - _OVERLAP if since else None), order_by="update_timestamp", ascending=True
+    )
+    under_way = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    run_ids = dict.fromkeys(record.dagster_run.run_id for record in [*changed, *under_way])
+    failed = [check for run_id in run_ids for check in failed_checks_of_run(instance, run_id)]
+    return failed, changed[-1].update_timestamp if changed else since
 
 
 def failed_checks_of_run(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
@@ -72,7 +78,7 @@ def _failed(record: dg.EventLogRecord) -> Iterator[FailedCheck]:
     evaluation = entry.get_dagster_event().asset_check_evaluation_data
     if not evaluation.passed:
         yield FailedCheck(
-            event_id=record.storage_id,
+            event_id=f"{entry.run_id}-{record.storage_id}",
             table="/".join(evaluation.asset_key.path),
             check=evaluation.check_name,
             severity=evaluation.severity.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -50,7 +51,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         except MissingTableError:
             if not _may_be_missing(context.definition_metadata):
                 raise
-            frame = contract.empty()
+            frame = contract.empty_frame()
             if wanted is pl.LazyFrame:
                 return frame.lazy()
         if wanted is pl.DataFrame:
@@ -63,9 +64,9 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         )
 
 
-def _sessions(partition_keys: list[str]) -> list[date]:
+def _sessions(partition_keys: Sequence[str]) -> list[date]:
     return [date.fromisoformat(key) for key in partition_keys]
 
 
-def _may_be_missing(metadata: dict[str, Any] | None) -> bool:
-    return bool((metadata or {}).get(MAY_BE_MISSING))
+def _may_be_missing(metadata: Mapping[str, Any]) -> bool:
+    return bool(metadata.get(MAY_BE_MISSING))

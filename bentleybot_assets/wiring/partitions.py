@@ -1,4 +1,7 @@
-"""The one partitioning there is: exchange sessions. Does not belong here: what a session is (``contracts.sessions``)."""
+"""The one partitioning there is: exchange sessions.
+
+Does not belong here: what a session is (``contracts.sessions``).
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import dagster as dg
 import polars as pl
@@ -18,7 +19,7 @@ def sparkline(values: Iterable[float | None]) -> str:
         return "no data"
     stretch = pl.int_range(series.len(), eager=True) * min(_WIDTH, series.len()) // series.len()
     means = pl.DataFrame({"stretch": stretch, "value": series}).group_by("stretch", maintain_order=True).mean()["value"]
-    low, high = means.min(), means.max()
+    low, high = cast("float", means.min()), cast("float", means.max())
     if low == high:
         return _BARS[0] * means.len()
     levels = (means - low) / (high - low) * (len(_BARS) - 1)

@@ -79,7 +79,11 @@ def table_asset(
         checks: domain checks that must hold for the frame to be published.
         warnings: domain checks whose failure is only reported.
         preview: extra metadata of the published frame.
-        ins, deps, partitions_def, backfill_policy, pool: as for :func:`dagster.asset`.
+        ins: as for :func:`dagster.asset`, like all that follow.
+        deps: assets to run after without loading them.
+        partitions_def: how the table is split.
+        backfill_policy: how many partitions one run takes.
+        pool: the concurrency pool a run waits for.
     """
     key = dg.AssetKey(list(contract.asset_key()))
 
@@ -174,7 +178,9 @@ class _Publication:
         frame = typing.cast("pl.DataFrame", outcome.published)
         metadata: dict[str, Any] = {
             "dagster/row_count": frame.height,
-            "sql": dg.MetadataValue.md(f'`bentleybot sql "SELECT * FROM {self.contract.table_name()} LIMIT 10"`'),
+            "sql": dg.MetadataValue.md(
+                f'`bentleybot sql "SELECT * FROM {self.contract.table_name()} LIMIT 10"`'  # noqa: S608 - shown, not run
+            ),
         }
         if self.contract.is_by_session() and not frame.is_empty():
             metadata["first_session"] = str(frame["session"].min())
@@ -274,9 +280,10 @@ def _of_sessions_only(contract: type[Contract], outcome: Audit, sessions: list[d
     strays = outcome.published.filter(~pl.col("session").is_in(sessions))
     if strays.is_empty():
         return outcome
+    first = str(strays["session"].min())
     message = (
         f"{contract.table_name()}: the run of {', '.join(map(str, sessions))} computed rows of "
-        f"{strays['session'].min()}. An asset may only return rows of the sessions it was run for."
+        f"{first}. An asset may only return rows of the sessions it was run for."
     )
     return Audit(
         None, outcome.quarantined, outcome.quarantined_rows, (Fault("rows_are_of_the_run", "session", message),)

@@ -126,7 +126,7 @@ def test_an_empty_table_is_condemned() -> None:
 
 
 def test_a_table_that_may_be_empty_is_published_empty() -> None:
-    assert audit(Orders, Orders.empty(), published_rows=50).passed
+    assert audit(Orders, Orders.empty_frame(), published_rows=50).passed
 
 
 def test_a_table_that_lost_more_than_nine_tenths_is_condemned() -> None:

@@ -252,4 +252,4 @@ def test_no_forecasts_have_no_history():
     bars = daily_bars(random_prices(30))
     rows = forecasts(noise(30)).clear()
     result = backtest(rows, bars, markets.matrix(bars).clear(), horizon=5, cost_bps=10)
-    assert result.equals(Backtest.empty())
+    assert result.equals(Backtest.empty_frame())

@@ -96,7 +96,7 @@ def test_instrument_with_two_memberships_has_its_bars_once() -> None:
 
 
 def test_nothing_delivered_gives_an_empty_table() -> None:
-    assert daily_bars(raw_bars().clear(), NO_ACTIONS, UNIVERSE).equals(DailyBars.empty())
+    assert daily_bars(raw_bars().clear(), NO_ACTIONS, UNIVERSE).equals(DailyBars.empty_frame())
 
 
 # Which delivery counts

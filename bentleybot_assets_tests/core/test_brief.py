@@ -175,7 +175,7 @@ def test_sales_come_before_purchases_and_large_orders_before_small_ones() -> Non
 
 
 def test_a_decision_without_orders_says_that_there_is_nothing_to_do() -> None:
-    text = text_of(inputs(orders=Orders.empty()))
+    text = text_of(inputs(orders=Orders.empty_frame()))
     assert "HOLD | Nothing to do" in text
     assert "What to do" not in text
 
@@ -188,7 +188,7 @@ def test_an_undecided_session_is_not_called_decided() -> None:
 
 
 def test_a_refusal_halts_and_says_what_was_found_and_what_to_do() -> None:
-    text = text_of(inputs(orders=Orders.empty(), refusals=FAULT))
+    text = text_of(inputs(orders=Orders.empty_frame(), refusals=FAULT))
     assert "HALT | 1 finding stopped this session" in text
     assert "No order was recorded." in text
     assert "market/daily_bars fails | contract | AAPL 2022-12-28: close is NaN (rule is_finite)" in text
@@ -306,7 +306,9 @@ def test_the_challenger_is_drawn_beside_the_champion() -> None:
 
 
 def test_a_held_instrument_without_a_price_leaves_the_account_unvalued() -> None:
-    given = inputs(orders=Orders.empty(), targets=TargetWeights.empty(), refusals=FAULT, bars=bars(IBM=100.0))
+    given = inputs(
+        orders=Orders.empty_frame(), targets=TargetWeights.empty_frame(), refusals=FAULT, bars=bars(IBM=100.0)
+    )
     text = text_of(given)
     assert "AAPL | AAPL | 30 | \N{EM DASH} | \N{EM DASH}" in text
     assert "A price of this session is missing, so the account cannot be valued." in text
@@ -363,4 +365,4 @@ def test_whatever_the_data_say_the_page_runs_nothing_and_loads_nothing() -> None
 
 
 def test_the_frames_of_the_contracts_are_enough_when_empty() -> None:
-    assert "HOLD" in text_of(replace(blank(inputs()), bars=DailyBars.empty(), backtest=Backtest.empty()))
+    assert "HOLD" in text_of(replace(blank(inputs()), bars=DailyBars.empty_frame(), backtest=Backtest.empty_frame()))

@@ -106,7 +106,7 @@ def test_a_horizon_below_one_session_is_rejected():
 
 def test_no_bars_have_no_labels():
     result = labels(three_instruments().clear(), instruments(THREE))
-    assert result.schema == Labels.empty().schema
+    assert result.schema == Labels.empty_frame().schema
     assert result.is_empty()
 
 

@@ -65,7 +65,7 @@ def test_the_cost_is_that_of_the_asset_class() -> None:
 
 def test_nothing_to_change_is_no_order() -> None:
     orders = intents(targets(AAPL=(3, 3)))
-    assert orders.equals(Orders.empty())
+    assert orders.equals(Orders.empty_frame())
 
 
 def test_the_id_is_the_hash_of_what_was_decided() -> None:

@@ -209,7 +209,7 @@ def test_a_reversed_matrix_is_rejected():
 
 
 def test_an_empty_matrix_has_no_forecasts():
-    assert walk_forward(matrix().clear(), truth(), horizon=HORIZON).equals(OutOfSample.empty())
+    assert walk_forward(matrix().clear(), truth(), horizon=HORIZON).equals(OutOfSample.empty_frame())
 
 
 def test_a_fitted_model_survives_being_described_again():

@@ -135,7 +135,7 @@ def watch(folder: Path, point: Callable[[], None]) -> None:
 
     def hook(name: str, arguments: tuple[Any, ...]) -> None:
         if name == "open":
-            path, mode, flags = arguments
+            path, _, flags = arguments
             writes = isinstance(path, str) and path.startswith(root) and (flags & (os.O_WRONLY | os.O_RDWR))
         else:
             writes = name in _CHANGES

@@ -39,7 +39,7 @@ def test_what_the_ledger_returns_satisfies_the_contract(ledger: Ledger) -> None:
 
 
 def test_an_empty_ledger_has_orders_and_refusals_with_their_columns(ledger: Ledger) -> None:
-    assert ledger.orders(FIRST).equals(Orders.empty())
+    assert ledger.orders(FIRST).equals(Orders.empty_frame())
     assert ledger.refusals(FIRST).schema == pl.Schema(REFUSALS)
     assert ledger.open_refusals(FIRST).is_empty()
 

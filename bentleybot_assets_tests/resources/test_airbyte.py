@@ -161,7 +161,7 @@ def test_a_selection_of_streams_reads_and_advances_only_those(warehouse):
 def test_a_stream_without_records_is_an_empty_table_and_not_a_missing_one(warehouse):
     airbyte = market(symbols=["FB"])
     airbyte.sync("market", STREAMS, warehouse, LOG)
-    assert warehouse.read(CorporateActions).equals(CorporateActions.empty())
+    assert warehouse.read(CorporateActions).equals(CorporateActions.empty_frame())
     assert airbyte.sync("market", STREAMS, warehouse, LOG).deliveries == 0
 
 

@@ -27,7 +27,7 @@ def test_records_become_the_contracts_columns_and_types():
 
 
 def test_no_records_become_an_empty_frame_of_the_contract():
-    assert normalise(CorporateActions, []).equals(CorporateActions.empty())
+    assert normalise(CorporateActions, []).equals(CorporateActions.empty_frame())
 
 
 def test_the_order_of_records_and_of_their_columns_does_not_matter_to_the_values():

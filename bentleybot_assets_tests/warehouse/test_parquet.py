@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -68,7 +67,7 @@ def weights(session: date, *symbols: str, weight: float = 0.1) -> pl.DataFrame:
 def tree(folder: Path) -> dict[str, tuple[str | int, ...]]:
     """Every file and link with what would change if it were written again."""
     return {
-        str(path.relative_to(folder)): (os.readlink(path) if path.is_symlink() else path.stat().st_mtime_ns,)
+        str(path.relative_to(folder)): (str(path.readlink()) if path.is_symlink() else path.stat().st_mtime_ns,)
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or path.is_file()
     }
@@ -130,13 +129,13 @@ def test_several_sessions_of_two_years_are_replaced_at_once(warehouse: ParquetWa
 
 
 def test_a_session_without_rows_exists(warehouse: ParquetWarehouse) -> None:
-    warehouse.publish(Orders, Orders.empty(), [MONDAY])
+    warehouse.publish(Orders, Orders.empty_frame(), [MONDAY])
     assert warehouse.row_count(Orders, [MONDAY]) == 0
     assert warehouse.read(Orders).schema == Orders.polars_schema()
 
 
 def test_a_table_without_sessions_is_one_file(warehouse: ParquetWarehouse) -> None:
-    warehouse.publish(ReturnForecaster, ReturnForecaster.empty())
+    warehouse.publish(ReturnForecaster, ReturnForecaster.empty_frame())
     assert [path.name for path in (warehouse.root / "models" / "return_forecaster").iterdir()] == ["all.parquet"]
 
 
@@ -211,7 +210,7 @@ def raw_bars(symbol: str, close: float) -> pl.DataFrame:
 
 def test_deliveries_are_appended_in_order_with_their_state(warehouse: ParquetWarehouse) -> None:
     assert warehouse.connection_state("market") == {}
-    empty = {CorporateActions: CorporateActions.empty()}
+    empty = {CorporateActions: CorporateActions.empty_frame()}
     assert warehouse.append_delivery("market", {DailyBars: raw_bars("B", 1.0), **empty}, {"cursor": 1}) == 1
     assert warehouse.append_delivery("market", {DailyBars: raw_bars("A", 2.0)}, {"cursor": 2}) == 2
 

@@ -150,7 +150,9 @@ def test_a_domain_check_describes_itself_in_its_docstring() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "outcome"), [(SCORES, "finished"), (OutOfSample.empty(), "NotPublishedError")], ids=["good", "condemned"]
+    ("frame", "outcome"),
+    [(SCORES, "finished"), (OutOfSample.empty_frame(), "NotPublishedError")],
+    ids=["good", "condemned"],
 )
 def test_a_computation_that_yields_learns_whether_its_frame_was_published(
     warehouse: WarehouseResource, frame: pl.DataFrame, outcome: str
@@ -254,7 +256,7 @@ def test_an_input_that_was_never_published_is_an_error_that_says_what_to_do(ware
     def compute(weights: pl.DataFrame) -> pl.DataFrame:
         raise AssertionError("must not run")
 
-    upstream = table_of(TargetWeights.empty(), TargetWeights)
+    upstream = table_of(TargetWeights.empty_frame(), TargetWeights)
     result = dg.materialize(
         [upstream, compute],
         selection=[dg.AssetKey(["market", "daily_bars"])],
@@ -278,7 +280,7 @@ def test_an_input_may_be_declared_to_be_missing(warehouse: WarehouseResource) ->
         return GOOD
 
     dg.materialize(
-        [table_of(TargetWeights.empty(), TargetWeights), compute],
+        [table_of(TargetWeights.empty_frame(), TargetWeights), compute],
         selection=[dg.AssetKey(["market", "daily_bars"])],
         resources={"warehouse": warehouse, "warehouse_io": WarehouseIOManager(warehouse=warehouse)},
     )

@@ -55,6 +55,7 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
 )
 def return_forecaster(
     context: dg.AssetExecutionContext,
+    *,
     matrix: pl.DataFrame,
     labels: pl.DataFrame,
     backtest: pl.DataFrame,

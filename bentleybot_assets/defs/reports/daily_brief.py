@@ -57,6 +57,7 @@ def _perhaps(*key: str) -> dg.AssetIn:
 )
 def daily_brief(
     context: dg.AssetExecutionContext,
+    *,
     signals: pl.DataFrame,
     targets: pl.DataFrame,
     orders: pl.DataFrame,

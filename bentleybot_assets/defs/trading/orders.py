@@ -65,7 +65,9 @@ def orders(
     )
     if not recorded.equals(intents):
         context.log.warning(
-            f"{session} was decided before: its {recorded.height} recorded order(s) stand, the "
-            f"{intents.height} computed now are not recorded."
+            "%s was decided before: its %d recorded order(s) stand, the %d computed now are not recorded.",
+            session,
+            recorded.height,
+            intents.height,
         )
     return recorded

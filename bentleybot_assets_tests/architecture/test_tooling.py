@@ -1,0 +1,77 @@
+"""The files in the root that have to agree with each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DAGSTER = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
+def locked(name: str) -> dict[str, Requirement]:
+    """What a lock file pins, by canonical name."""
+    lines = re.findall(r"^([a-z0-9].*?) \\$", (ROOT / name).read_text(), flags=re.MULTILINE)
+    return {canonicalize_name(pinned.name): pinned for pinned in map(Requirement, lines)}
+
+
+def unmet(wanted: list[str], pins: dict[str, Requirement]) -> list[str]:
+    """The requirements that no pin satisfies."""
+    missing = []
+    for requirement in map(Requirement, wanted):
+        pin = pins.get(canonicalize_name(requirement.name))
+        if pin is None or str(pin.specifier).removeprefix("==") not in requirement.specifier:
+            missing.append(str(requirement))
+    return missing
+
+
+def test_both_ways_into_dagster_name_the_location_alike() -> None:
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    (module,) = (entry["python_module"] for entry in workspace["load_from"])
+    assert module["location_name"] == PROJECT["tool"]["dg"]["project"]["code_location_name"]
+    assert module["module_name"] == "bentleybot_assets.definitions"
+
+
+@pytest.mark.parametrize("storage", ["local_artifact_storage", "compute_logs"])
+def test_all_of_dagsters_records_stay_in_one_folder(storage: str) -> None:
+    assert DAGSTER["storage"]["sqlite"]["base_dir"] == ".bentleybot/dagster"
+    assert DAGSTER[storage]["config"]["base_dir"].startswith(".bentleybot/dagster/")
+
+
+def test_dagster_reports_nothing_to_anyone() -> None:
+    assert DAGSTER["telemetry"] == {"enabled": False}
+
+
+def test_the_locks_satisfy_pyproject() -> None:
+    core, added = (locked(name) for name in LOCKS)
+    project = PROJECT["project"]
+    assert unmet(project["dependencies"] + PROJECT["dependency-groups"]["setup"], core) == []
+    extras = [wanted for extra in project["optional-dependencies"].values() for wanted in extra]
+    assert unmet(extras, core | added) == []
+
+
+def test_a_requirement_that_no_lock_pins_is_found() -> None:
+    core = locked(LOCKS[0])
+    assert unmet(["dagster>=99", "no-such-package"], core) == ["dagster>=99", "no-such-package"]
+
+
+def test_no_package_is_locked_twice() -> None:
+    core, added = (locked(name) for name in LOCKS)
+    assert core.keys() & added.keys() == set()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_package_has_hashes_and_no_index_address(name: str) -> None:
+    text = (ROOT / name).read_text()
+    blocks = re.split(r"\n(?! )", text.strip())
+    assert len(blocks) == len(locked(name))
+    assert all(re.search(r" \\\n    --hash=sha256:[0-9a-f]{64}", block) for block in blocks)
+    assert "://" not in text
