@@ -1,2 +1,111 @@
-def measure(o):
-    raise NotImplementedError
+"""Records from an Airbyte source to the committed raw log: the embedded runner, and the same through a JSON pipe."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from benchmarks._measure import (
+    Bar,
+    Case,
+    Line,
+    Options,
+    Report,
+    Samples,
+    Section,
+    barred_line,
+    cpu_line,
+    function_case,
+    take_turns,
+    work_folder,
+)
+
+_SYNTHETIC = "benchmarks.synthetic:SyntheticSource"
+_PIPED = "benchmarks.synthetic:PipedSource"
+_MARKET = "bentleybot_assets.connectors.market.source:MarketSource"
+_STREAMS = {"daily_bars": DailyBars, "corporate_actions": CorporateActions}
+
+
+def measure(options: Options) -> Report:
+    """Run the benchmark."""
+    size = {"symbols": options.pick(50, 5), "sessions": 4_000}
+    bars = ["daily_bars"]
+    cases = {
+        "generator": function_case("bare generator of the synthetic records", generator, **size),
+        "synthetic": function_case("embedded runner, synthetic", sync, source=_SYNTHETIC, config=size, streams=bars),
+        "sample": function_case(
+            "embedded runner, sample of `market`",
+            sync,
+            source=_MARKET,
+            config={"mode": "sample"},
+            streams=list(_STREAMS),
+            warm_up={"mode": "sample", "symbols": ["FB"]},
+        ),
+        "piped": function_case("JSON pipe, synthetic, both ends", sync, source=_PIPED, config=size, streams=bars),
+        "start": Case("start of the piped source's process", (sys.executable, "-m", "benchmarks.synthetic", "spec")),
+    }
+    samples = take_turns(cases, options.pick(3, 1))
+    # Starting the source is mostly its imports, which the embedded side does not count either.
+    piped = samples["piped"].median - samples["start"].median
+    embedded = samples["synthetic"].median
+    lines = [
+        *(cpu_line(cases[name].name, sample) for name, sample in samples.items()),
+        Line("bare generator", _throughput(samples["generator"]), "records/CPU s"),
+        barred_line(
+            "embedded runner, synthetic", _throughput(samples["synthetic"]), "records/CPU s", Bar(60_000, is_minimum=True)
+        ),
+        barred_line(
+            "embedded runner, sample", _throughput(samples["sample"]), "records/CPU s", Bar(60_000, is_minimum=True)
+        ),
+        Line("JSON pipe less its start", samples["piped"].told["records"] / piped, "records/CPU s"),
+        barred_line("JSON pipe less its start / embedded runner", piped / embedded, "x", Bar(5, is_minimum=True)),
+    ]
+    records = f"{samples['synthetic'].told['records']:,} synthetic, {samples['sample'].told['records']:,} sample records"
+    return Report("connector", f"{records}, from source to committed raw log", tuple(lines))
+
+
+def generator(section: Section, symbols: int, sessions: int) -> dict[str, Any]:
+    """Make the records and throw them away."""
+    from benchmarks.synthetic import SyntheticFeed
+
+    with section:
+        feed = SyntheticFeed(symbols, sessions)
+        records = sum(1 for symbol in feed.symbols for _ in feed.daily_bars(symbol, None)[0])
+    return {"records": records}
+
+
+def sync(
+    section: Section,
+    source: str,
+    config: dict[str, Any],
+    streams: list[str],
+    warm_up: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Sync into an empty warehouse. A small sync before it imports what is imported late."""
+    if source == _PIPED:
+        _sync(_SYNTHETIC, {"symbols": 1, "sessions": 10}, streams)
+    else:
+        _sync(source, warm_up or {"symbols": 1, "sessions": 10}, streams)
+    with section:
+        records = _sync(source, config, streams)
+    return {"records": records}
+
+
+def _sync(source: str, config: dict[str, Any], streams: list[str]) -> int:
+    airbyte = EmbeddedAirbyte(connections={"market": Connection(source=source, config=config)})
+    contracts = {name: _STREAMS[name] for name in streams}
+    with tempfile.TemporaryDirectory(dir=work_folder()) as folder:
+        result = airbyte.sync("market", contracts, ParquetWarehouse(Path(folder)), logging.getLogger("benchmarks"))
+    assert result.passed
+    assert result.deliveries > 0
+    return sum(stream.records for stream in result.streams.values())
+
+
+def _throughput(samples: Samples) -> float:
+    return float(samples.told["records"]) / samples.median

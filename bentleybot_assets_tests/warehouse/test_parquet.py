@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,8 +12,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from bentleybot_assets.contracts.models import Labels, ReturnForecaster
+from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.contracts.models import Labels, OutOfSample, ReturnForecaster
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.reports import DailyBrief
 from bentleybot_assets.contracts.trading import Orders, TargetWeights
 from bentleybot_assets.core.audit import QUARANTINE
 from bentleybot_assets.warehouse.base import MissingTableError
@@ -81,6 +84,27 @@ def test_a_table_reads_back_as_it_was_published_across_years(warehouse: ParquetW
     assert warehouse.row_count(Labels) == frame.height
     files = sorted(path.name for path in (warehouse.root / "models" / "labels").iterdir())
     assert files == ["2020.parquet", "2021.parquet", "2022.parquet"]
+
+
+@pytest.mark.parametrize("contract", [Labels, OutOfSample, Orders, DailyBrief], ids=lambda c: c.__name__)
+def test_rows_come_back_in_the_order_of_their_grain(warehouse: ParquetWarehouse, contract: type[Contract]) -> None:
+    grain = list(contract.rules().grain)
+    values = {
+        name: [date(year, month, 1) for year in (2020, 2021, 2022) for month in (2, 6)]
+        if dtype == pl.Date
+        else (["A", "B", "C"] if dtype == pl.String else [1, 2])
+        for name, dtype in contract.polars_schema().items()
+        if name in grain
+    }
+    # Not every combination exists, as not every instrument trades in every year.
+    rows = [row for number, row in enumerate(itertools.product(*values.values())) if number % 5]
+    keys = pl.DataFrame(rows, schema={name: contract.polars_schema()[name] for name in values}, orient="row")
+    frame = keys.sort(grain).select(
+        pl.col(name) if name in grain else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in contract.polars_schema().items()
+    )
+    warehouse.publish(contract, frame)
+    assert warehouse.read(contract).equals(frame)
 
 
 def test_a_table_that_was_never_published_says_what_to_materialise(warehouse: ParquetWarehouse) -> None:
