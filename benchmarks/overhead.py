@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from datetime import date
-from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
@@ -64,10 +63,11 @@ def _materialise(section: Section, assets: list[dg.AssetsDefinition]) -> None:
     """Materialise all assets but the first, which warms up what is imported or prepared once."""
     logging.disable(logging.CRITICAL)
     with (
+        tempfile.TemporaryDirectory(dir=work_folder()) as storage,
         tempfile.TemporaryDirectory(dir=work_folder()) as folder,
-        dg.DagsterInstance.local_temp(str(Path(folder, "dagster"))) as instance,
+        dg.DagsterInstance.local_temp(storage) as instance,
     ):
-        warehouse = WarehouseResource(folder=str(Path(folder, "warehouse")))
+        warehouse = WarehouseResource(folder=folder)
         resources = {"warehouse": warehouse, "warehouse_io": WarehouseIOManager(warehouse=warehouse)}
         assert dg.materialize(assets[:1], instance=instance, resources=resources).success
         with section:
@@ -78,7 +78,7 @@ def _no_op(number: int) -> dg.AssetsDefinition:
     name = f"no_op_{number}"
 
     @dg.asset(name=name, check_specs=[dg.AssetCheckSpec("holds", asset=name)])
-    def compute() -> dg.MaterializeResult[None]:
+    def compute():  # type: ignore[no-untyped-def]  # noqa: ANN202 - an annotation would have to list the check
         return dg.MaterializeResult(metadata={"rows": 3}, check_results=[dg.AssetCheckResult(passed=True)])
 
     return compute

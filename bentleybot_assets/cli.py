@@ -61,16 +61,24 @@ def run(
 ) -> None:
     """Carry one session from sync to brief: data, checks, forecasts, signals, orders."""
     settings = _settings()
-    day = _session(session) if session else _newest_session(settings)
+    day = _session(settings, session) if session else _newest_session(settings)
     definitions = build_defs(settings)
+    resources = resources_of(settings)
+    ledger = resources["ledger"].open()
+    was_decided = bool(ledger.decided([day], settings.policy.strategy))
     with _instance(settings) as instance:
         result = _execute(definitions, instance, _DAILY_JOB, day)
-        _report_alerts(settings, instance, result.run_id)
         reasons: list[str] = []
         if not result.success:
-            reasons = refuse(instance, result.run_id, day, resources_of(settings)["ledger"].open())
-            _execute(definitions, instance, _BRIEF_JOB, day)
+            # The refusal comes first: whatever else fails now, nothing may be ordered.
+            reasons = refuse(instance, result.run_id, day, ledger)
+            if not _execute(definitions, instance, _BRIEF_JOB, day).success:
+                reasons.append("reports/daily_brief could not be written either: what it shows is out of date.")
+        alerts = [check.alert() for check in failed_checks_of_run(instance, result.run_id)]
+        resources["notifier"].report(alerts)
     _print_summary(settings, day, result, reasons)
+    if was_decided:
+        out.print(f"{day} was decided before; its decision stands. To start anew, move {settings.home} away.")
     if reasons:
         raise typer.Exit(1)
 
@@ -148,6 +156,9 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for name in settings.connections:
         problem = resources["airbyte"].check(name)
         yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
+    refusals = resources["ledger"].open().open_refusals(_newest_session(settings))
+    stopped = ", ".join(f"{table}: {check}" for table, check in refusals.select("table_name", "check_name").iter_rows())
+    yield ("warn" if stopped else "ok"), "refusals", stopped or "none is open for the newest session"
     warehouse = resources["warehouse"].open()
     for key in ("raw/market/daily_bars", "market/daily_bars", "signals/trading_signals", "trading/orders"):
         contract = contract_for(key.split("/"))
@@ -202,7 +213,8 @@ def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessRes
     shown.add_row("data", "SAMPLE DATA (recorded prices)" if settings.data_mode == "sample" else settings.data_mode)
     shown.add_row("account", f"{settings.account.mode}, {settings.account.cash_usd:,.0f} USD cash")
     if reasons:
-        shown.add_row("verdict", "[red bold]HALT: nothing is ordered")
+        standing = resources["ledger"].open().orders(day).height
+        shown.add_row("verdict", f"[red bold]HALT: nothing new is ordered[/] ({standing} order(s) of before stand)")
     else:
         signals = warehouse.read(contract_for(("signals", "trading_signals")), [day])
         orders = warehouse.read(contract_for(("trading", "orders")), [day])
@@ -218,10 +230,6 @@ def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessRes
             out.print(f"[yellow]WARN[/] {'/'.join(check.asset_key.path)}, {check.check_name}: {check.description}")
     for reason in reasons:
         out.print(f"[red]HALT[/] {reason}", highlight=False)
-
-
-def _report_alerts(settings: Settings, instance: dg.DagsterInstance, run_id: str) -> None:
-    resources_of(settings)["notifier"].report([check.alert() for check in failed_checks_of_run(instance, run_id)])
 
 
 @contextmanager
@@ -261,14 +269,18 @@ def _day(text: str) -> date:
         _fail(f"{text} is not a day; write it as 2022-12-28.")
 
 
-def _session(text: str) -> date:
+def _session(settings: Settings, text: str) -> date:
     day = _day(text)
+    if day < settings.sessions_start:
+        _fail(f"{day} is before {settings.sessions_start}, where this desk's sessions start (sessions_start).")
     try:
-        trades = is_session(day)
+        known = is_session(day)
     except ValueError as error:
         _fail(str(error))
-    if not trades:
+    if not known:
         _fail(f"{day} is not a session of the New York Stock Exchange; the one before it is {previous_session(day)}.")
+    if day > datetime.now(UTC).date():
+        _fail(f"{day} is in the future; the newest session is {_newest_session(settings)}.")
     return day
 
 

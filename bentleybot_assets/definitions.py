@@ -66,7 +66,8 @@ def resources_of(settings: Settings) -> dict[str, Any]:
 
 
 def _connections(settings: Settings) -> dict[str, Connection]:
-    symbols = [entry.symbol for entry in settings.watchlist]
+    # Market data know only today's symbols: one that left may have been renamed, or belong to another company now.
+    symbols = [e.symbol for e in settings.watchlist if settings.data_mode == "sample" or e.valid_to is None]
     return {
         name: Connection(source=connection.source, config={"symbols": symbols, **connection.config})
         for name, connection in settings.connections.items()

@@ -165,7 +165,7 @@ class Policy(_Section):
     Attributes:
         strategy: the only one so far.
         buy_at: an instrument is bought where its forecast ranks at or above this (fraction of the universe).
-        sell_at: one that is held is sold where its forecast ranks below this.
+        sell_at: one that is held is sold where its forecast ranks at or below this.
         max_weight: cap per instrument, by asset class.
         min_cash_weight: share of the account that always stays cash.
         min_trade_weight: a change smaller than this share of the account is not worth its cost.

@@ -25,9 +25,6 @@ FRIDAY = 5
 DATA_DELAY = timedelta(minutes=15)
 """Publication rule of delayed market data: a bar is known this long after its session closed."""
 
-DECISION_DELAY = timedelta(hours=2)
-"""Cut-off of a session's decision: this long after the close. Later knowledge belongs to the next session."""
-
 
 @functools.cache
 def _table() -> pl.DataFrame:
@@ -100,8 +97,8 @@ def close_at(session: date) -> datetime:
 
 
 def cut_off(session: date) -> datetime:
-    """The instant after which knowledge no longer enters the session's decision, UTC."""
-    return close_at(session) + DECISION_DELAY
+    """The instant after which knowledge enters no decision of the session: the midnight that ends its day, UTC."""
+    return datetime.combine(session + timedelta(days=1), time(), tzinfo=_EXCHANGE).astimezone(UTC)
 
 
 def last_closed_session(now: datetime) -> date:

@@ -18,14 +18,24 @@ if TYPE_CHECKING:
     from sklearn.linear_model import Ridge
 
 
+MIN_COVERAGE = 0.8
+"""A ranking of fewer of the session's members is a ranking of whoever happened to be delivered."""
+
+
 def forecasts(
-    members: pl.DataFrame, versions: pl.DataFrame, load: Callable[[str], Ridge], *, session: date
+    members: pl.DataFrame,
+    versions: pl.DataFrame,
+    instruments: pl.DataFrame,
+    load: Callable[[str], Ridge],
+    *,
+    session: date,
 ) -> pl.DataFrame:
     """Forecasts of one session, as contract ``signals/forecasts``.
 
     Args:
         members: rows of ``features/matrix`` of this session that were known at its cut-off.
         versions: rows of ``models/return_forecaster`` that serve this session.
+        instruments: contract ``market/instruments``; says who should be there.
         load: gives the fitted model of a version.
         session: session of the decision; named in errors.
 
@@ -36,6 +46,14 @@ def forecasts(
         raise ValueError(
             f"features/matrix has no row of session {session} that was known at its cut-off. Sync the market "
             "connection, materialise market/daily_bars and what follows it, or choose a session with bars."
+        )
+    is_member = (pl.col("valid_from") <= session) & (pl.col("valid_to") >= session).fill_null(value=True)
+    expected = instruments.filter("is_tradable", is_member)["symbol"]
+    if members.height < MIN_COVERAGE * len(expected):
+        missing = sorted(set(expected) - set(members["symbol"]))
+        raise ValueError(
+            f"Only {members.height} of {len(expected)} members have features at session {session}; "
+            f"{', '.join(missing)} lack them. Sync the market connection again, or take them off the watchlist."
         )
     if versions.is_empty():
         raise ValueError(

@@ -44,12 +44,15 @@ def instruments(watchlist: Sequence[WatchlistEntry], bars: pl.DataFrame) -> pl.D
     Delivered symbols that are not on the watchlist are ignored. An instrument is close-only if no bar of it has a
     high that ``market/daily_bars`` can use: none delivered, or only ones adjusted for dividends.
 
+    A membership that has ended and whose symbol was never delivered is left out: a connection that fetches market
+    data asks for current members only.
+
     Args:
         watchlist: memberships; those of one symbol do not overlap.
         bars: contract ``raw/market/daily_bars``, any order.
 
     Raises:
-        ValueError: a symbol of the watchlist was never delivered.
+        ValueError: a current member was never delivered.
     """
     usable_high = pl.col("high").is_not_null() & (pl.col("price_basis") != "fully_adjusted")
     delivered = {
@@ -58,11 +61,11 @@ def instruments(watchlist: Sequence[WatchlistEntry], bars: pl.DataFrame) -> pl.D
         .agg(pl.col("session").min(), usable_high.any().alias("has_high"))
         .iter_rows()
     }
-    missing = sorted({entry.symbol for entry in watchlist} - delivered.keys())
+    missing = sorted({entry.symbol for entry in watchlist if entry.valid_to is None} - delivered.keys())
     if missing:
         raise ValueError(
             f"On the watchlist, but never delivered to raw/market/daily_bars: {', '.join(missing)}. Correct the "
-            "watchlist in bentleybot.yaml, or let the market connection deliver them."
+            "watchlist in bentleybot.yaml (valid_to ends a membership), or let the market connection deliver them."
         )
     rows = [
         {
@@ -78,5 +81,6 @@ def instruments(watchlist: Sequence[WatchlistEntry], bars: pl.DataFrame) -> pl.D
             "is_close_only": not delivered[entry.symbol][1],
         }
         for entry in watchlist
+        if entry.symbol in delivered
     ]
     return pl.DataFrame(rows, schema=Instruments.polars_schema()).sort(Instruments.rules().grain)

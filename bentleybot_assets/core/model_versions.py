@@ -62,6 +62,7 @@ def _row(refit: Refit, backtest: pl.DataFrame, horizon: int) -> dict[str, Any]:
         "serves_to": refit.serves_to,
         "train_start": refit.train_start,
         "train_end": refit.train_end,
+        "newest_exit_session": refit.newest_exit_session,
         "horizon_sessions": horizon,
         "training_rows": refit.training.height,
         "features": ",".join(refit.features),

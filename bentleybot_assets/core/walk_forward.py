@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from bentleybot_assets.contracts.models import OutOfSample
-from bentleybot_assets.contracts.sessions import next_session, previous_session
+from bentleybot_assets.contracts.sessions import next_session
 from bentleybot_assets.core._frames import require_sorted
 from bentleybot_assets.core.matrix import FEATURES
 
@@ -54,6 +54,8 @@ class Refit:
     """One model version: what it was trained on and which sessions it serves.
 
     Attributes:
+        serves_to: the end of the year; it need not be a session.
+        newest_exit_session: by then every outcome in the training window was known; before ``serves_from``.
         training: the rows it was fitted on (symbol, session, features, ``forward_rank``), sorted by session
             and symbol; empty for momentum, which is not fitted.
     """
@@ -64,6 +66,7 @@ class Refit:
     serves_to: date
     train_start: date
     train_end: date
+    newest_exit_session: date
     features: tuple[str, ...]
     parameters: str
     training: pl.DataFrame
@@ -93,13 +96,14 @@ def refits(
     )
     years = matrix["session"].dt.year().unique().sort()
     for year in years.filter(years >= serving_since.year):
-        serves_from, serves_to = _first_and_last_session(year)
+        # The last session of a year may lie beyond the session table; its last day never does.
+        serves_from, serves_to = next_session(date(year - 1, 12, 31)), date(year, 12, 31)
         known = examples.filter(
             (pl.col("session") >= date(year - WINDOW_YEARS, 1, 1)) & (pl.col("exit_session") < serves_from)
         )
         if known.is_empty():
             continue
-        window = _Window(serves_from, serves_to, known.drop("exit_session"), horizon, feature_version)
+        window = _Window(serves_from, serves_to, known, horizon, feature_version)
         yield window.momentum()
         ridge = window.ridge()
         if ridge is not None:
@@ -194,11 +198,12 @@ class _Window:
         features = tuple(name for name in FEATURES if present[name] >= needed)
         if not features:
             return None
-        training = self.known.select("symbol", "session", *features, TARGET).drop_nulls(features)
-        if training.height < MIN_TRAINING_ROWS:
+        complete = self.known.drop_nulls(features)
+        if complete.height < MIN_TRAINING_ROWS:
             return None
+        training = complete.select("symbol", "session", *features, TARGET)
         parameters = {"alpha": RIDGE_ALPHA, "window_years": WINDOW_YEARS}
-        return self._refit("ridge", features, parameters, training, training)
+        return self._refit("ridge", features, parameters, complete, training)
 
     def _refit(
         self,
@@ -220,6 +225,7 @@ class _Window:
             serves_to=self.serves_to,
             train_start=window["session"][0],
             train_end=window["session"][-1],
+            newest_exit_session=window.select(pl.col("exit_session").max()).item(),
             features=features,
             parameters=settings,
             training=training,
@@ -241,7 +247,3 @@ def _only_feature_version(matrix: pl.DataFrame) -> str:
             f"features/matrix mixes feature versions {', '.join(versions)}. Materialise features/matrix whole."
         )
     return str(versions[0])
-
-
-def _first_and_last_session(year: int) -> tuple[date, date]:
-    return next_session(date(year - 1, 12, 31)), previous_session(date(year + 1, 1, 1))

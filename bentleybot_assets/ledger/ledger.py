@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -129,6 +129,17 @@ class Ledger:
                 if not intents.is_empty():
                     connection.execute(insert(tables.orders), intents.to_dicts())
             return _read_orders(connection, session)
+
+    def decided(self, sessions: Collection[date], strategy: str) -> set[date]:
+        """Which of the sessions a strategy has decided, also with no order.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        rows = tables.decisions
+        query = select(rows.c.session).where(rows.c.strategy == strategy, rows.c.session.in_(sessions))
+        with self._transaction("decisions", is_read=True) as connection:
+            return set(connection.execute(query).scalars())
 
     def orders(self, session: date) -> pl.DataFrame:
         """The session's recorded orders: columns of ``trading/orders``, sorted by order id; empty if none are.

@@ -119,7 +119,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         fix = "Materialise models/return_forecaster to register it"
         version = _registered(self._client(), model_version)
         if version is None:
-            raise LookupError(f"{where} is not registered in {self.tracking_uri}. {fix}.")
+            raise LookupError(f"{where} is not registered in {_shown(self.tracking_uri)}. {fix}.")
         with _artifacts_of(version, self.tracking_uri) as folder:
             if not any(folder.iterdir()):
                 raise LookupError(f"{where} is registered, but its files are gone from {version.source}. {fix} again.")
@@ -147,7 +147,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
             return self._experiment_id(client)
         if location not in (None, experiment.artifact_location):
             raise ValueError(
-                f"Experiment {self.experiment} in {self.tracking_uri} keeps its files in "
+                f"Experiment {self.experiment} in {_shown(self.tracking_uri)} keeps its files in "
                 f"{experiment.artifact_location}, not in {location}. Was the folder moved? Move it back, or set the "
                 "MLflow database aside to begin anew."
             )
@@ -256,6 +256,13 @@ class TrainingRun:
             tags={_MODEL_VERSION: model_version, _MANIFEST: json.dumps(_manifest(folder))},
         )
         return str(version.version)
+
+
+def _shown(tracking_uri: str) -> str:
+    """The address as messages may show it: without its password."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(tracking_uri).render_as_string(hide_password=True)
 
 
 def _import_quietly() -> None:

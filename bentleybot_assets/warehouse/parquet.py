@@ -33,8 +33,8 @@ _LOCKS = ".locks"
 _QUARANTINE_FOLDER = "quarantine"
 _WHOLE = "all"
 _STATE_FILE = "state.json"
-_KEPT_VERSIONS = 2
-"""The current version and the one before it, for readers that resolved the link before it moved."""
+_BUILDING = ".building-"
+_REMOVING = ".removing-"
 
 
 class ParquetWarehouse:
@@ -130,9 +130,9 @@ class ParquetWarehouse:
         views = {}
         for link in sorted(self.root.glob("*/*")):
             if link.is_symlink():
-                views["__".join(link.relative_to(self.root).parts)] = f"{link}/*.parquet"
+                views["__".join(link.relative_to(self.root).parts)] = f"{link.resolve()}/*.parquet"
         for link in sorted((self.root / _QUARANTINE_FOLDER).glob("*/*")):
-            views["__".join(link.relative_to(self.root).parts)] = f"{link}/*.parquet"
+            views["__".join(link.relative_to(self.root).parts)] = f"{link.resolve()}/*.parquet"
         for log in sorted((self.root / "raw").glob("*")):
             for stream in sorted({path.stem for path in log.glob("[0-9]*/*.parquet")}):
                 views[f"raw__{log.name}__{stream}"] = f"{log}/[0-9]*/{stream}.parquet"
@@ -173,10 +173,14 @@ class ParquetWarehouse:
         versions = self.root / _VERSIONS / Path(*key)
         versions.mkdir(parents=True, exist_ok=True)
         link.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in [*versions.glob(".building-*"), *link.parent.glob(f".{link.name}-*")]:
+        for leftover in [
+            *versions.glob(f"{_BUILDING}*"),
+            *versions.glob(f"{_REMOVING}*"),
+            *link.parent.glob(f".{link.name}-*"),
+        ]:
             shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
         current = link.resolve() if link.is_symlink() else None
-        building = versions / f".building-{uuid.uuid4().hex}"
+        building = versions / f"{_BUILDING}{uuid.uuid4().hex}"
         building.mkdir()
         if keep_others and current is not None:
             for file in current.glob("*.parquet"):
@@ -259,7 +263,10 @@ def _digest(folder: Path) -> str:
 def _remove_old_versions(versions: Path, keep: set[str]) -> None:
     for version in versions.iterdir():
         if version.name not in keep:
-            shutil.rmtree(version)
+            # Renamed first: a version that was removed halfway must not pass for a whole one under its digest.
+            removing = versions / f"{_REMOVING}{version.name}"
+            version.rename(removing)
+            shutil.rmtree(removing)
 
 
 def _write_parquet(frame: pl.DataFrame, path: Path) -> None:

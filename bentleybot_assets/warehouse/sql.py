@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def open_sql(root: Path) -> duckdb.DuckDBPyConnection:
     """A connection with a view for each table in the warehouse at ``root``, for instance ``market__daily_bars``.
 
-    Views read whole versions of the tables as they are when queried.
+    Views show the versions of the tables that were current when the connection was opened.
     """
     import duckdb
 

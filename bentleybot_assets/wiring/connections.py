@@ -16,6 +16,7 @@ from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
 from bentleybot_assets.resources.airbyte import EmbeddedAirbyte, StreamResult
 from bentleybot_assets.warehouse.base import Warehouse
+from bentleybot_assets.wiring.published import declare
 from bentleybot_assets.wiring.tables import (
     NotPublishedError,
     TableCheck,
@@ -53,6 +54,15 @@ def stream_specs(connection: str, streams: Sequence[Stream], *, defined_in: str)
 
     ``defined_in`` is the file to which the streams' code references point.
     """
+    checks = {
+        stream.key: [
+            *contract_check_specs(stream.key),
+            *(domain_check_spec(stream.key, check, blocking=False) for check in stream.warnings),
+        ]
+        for stream in streams
+    }
+    for key, specs in checks.items():
+        declare(f"bentleybot_assets.defs.raw.{connection}", key, specs, is_by_session=False)
     return {
         "name": f"{connection}_connection",
         "group_name": "raw",
@@ -67,14 +77,7 @@ def stream_specs(connection: str, streams: Sequence[Stream], *, defined_in: str)
             ).with_io_manager_key("warehouse_io")
             for stream in streams
         ],
-        "check_specs": [
-            spec
-            for stream in streams
-            for spec in (
-                *contract_check_specs(stream.key),
-                *(domain_check_spec(stream.key, check, blocking=False) for check in stream.warnings),
-            )
-        ],
+        "check_specs": [spec for specs in checks.values() for spec in specs],
     }
 
 

@@ -35,10 +35,8 @@ sessions = session_partitions(DEFAULT_FIRST_SESSION)
 """What partitioned assets declare; see :func:`move_sessions_start`."""
 
 
-def sessions_of(context: dg.AssetExecutionContext) -> list[date] | None:
-    """The sessions a run is about, oldest first; None for an unpartitioned asset."""
-    if not context.assets_def.partitions_def:
-        return None
+def sessions_of(context: dg.AssetExecutionContext) -> list[date]:
+    """The sessions a run of a partitioned asset is about, oldest first."""
     return [date.fromisoformat(key) for key in context.partition_keys]
 
 

@@ -1,22 +1,28 @@
-"""Alerts block: a run that a check stopped leaves a refusal, and nothing is ordered while one is open.
+"""Alerts block: nothing is ordered while a check upstream is red, and a stopped run leaves a refusal.
 
-Does not belong here: keeping refusals (``ledger``), telling people about them (``wiring.alerts``).
+Does not belong here: keeping refusals (``ledger``), telling people about failed checks (``wiring.alerts``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
+from bentleybot_assets.wiring.published import published_tables
+from bentleybot_assets.wiring.verdicts import verdicts
 
 if TYPE_CHECKING:
     from bentleybot_assets.ledger.ledger import Ledger
 
 RUN_FAILED = "run_succeeds"
 """Stands for a check where a run failed without one: an asset raised an error."""
+
+_FOLLOWING = {"trading/orders", "reports/daily_brief"}
+"""Tables that come from the orders or after them: they cannot be what the orders wait for."""
 
 
 def refuse(instance: dg.DagsterInstance, run_id: str, session: date, ledger: Ledger) -> list[str]:
@@ -35,24 +41,46 @@ def refuse(instance: dg.DagsterInstance, run_id: str, session: date, ledger: Led
 
 
 def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledger: Ledger) -> None:
-    """Let orders pass only if each fault that stopped the session before is mended; such refusals are cleared.
+    """Let orders pass only if every blocking check upstream is green and what stopped the session before is mended.
+
+    Looks at the checks themselves, whichever run evaluated them: a table may have gone red in a run of its own. Then
+    the session's refusals are cleared.
 
     Raises:
-        dagster.Failure: a check that stopped the session is still red.
+        dagster.Failure: names each red check, its evidence and what to materialise.
     """
-    for refusal in ledger.open_refusals(session).iter_rows(named=True):
-        if refusal["check_name"] == RUN_FAILED:
-            continue
-        key = dg.AssetCheckKey(dg.AssetKey(refusal["table_name"].split("/")), refusal["check_name"])
-        latest = context.instance.get_latest_asset_check_evaluation_record(key)
-        if latest is None or not latest.event.get_dagster_event().asset_check_evaluation_data.passed:
-            raise dg.Failure(
-                description=f"HALT: {refusal['table_name']} still fails its check {refusal['check_name']}: "
-                f"{refusal['evidence']} Nothing is ordered for {session} until the check passes: mend the cause and "
-                f"materialise {refusal['table_name']} again.",
-                allow_retries=False,
-            )
+    reasons = [*_red_checks(context.instance, session), *_unmended_errors(context.instance, session, ledger)]
+    if reasons:
+        raise dg.Failure(
+            description=f"HALT: nothing is ordered for {session}. {' '.join(reasons)} Mend the cause and materialise "
+            "the table again.",
+            allow_retries=False,
+        )
     ledger.clear_refusals(session, context.run_id)
+
+
+def _red_checks(instance: dg.DagsterInstance, session: date) -> Iterator[str]:
+    for table in published_tables():
+        name = "/".join(table.key.path)
+        if name in _FOLLOWING:
+            continue
+        for verdict in verdicts(instance, table, session, blocking_only=True):
+            # A session's slice is there only if its checks passed; a run of many sessions leaves no record of each.
+            if verdict.passed is False or (verdict.passed is None and not table.is_by_session):
+                yield f"{name} fails its check {verdict.check}: {verdict.evidence}"
+
+
+def _unmended_errors(instance: dg.DagsterInstance, session: date, ledger: Ledger) -> Iterator[str]:
+    """Errors that stopped the session, whose table was not materialised since."""
+    known = {"/".join(table.key.path): table.key for table in published_tables()}
+    for refusal in ledger.open_refusals(session).iter_rows(named=True):
+        key = known.get(refusal["table_name"])
+        if refusal["check_name"] != RUN_FAILED or key is None or refusal["table_name"] in _FOLLOWING:
+            continue
+        stopped = instance.get_run_record_by_id(refusal["dagster_run_id"])
+        newest = instance.get_latest_materialization_event(key)
+        if stopped is not None and (newest is None or newest.timestamp < (stopped.end_time or 0)):
+            yield f"{refusal['table_name']} was not materialised since it failed: {refusal['evidence']}"
 
 
 def _errors(instance: dg.DagsterInstance, run_id: str) -> list[tuple[str, str, str]]:

@@ -24,6 +24,7 @@ from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.warehouse.base import Warehouse
 from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.partitions import sessions_of
+from bentleybot_assets.wiring.published import declare
 from bentleybot_assets.wiring.vocabulary import OWNERS
 
 CONTRACT_CHECK = "contract"
@@ -116,6 +117,12 @@ def table_asset(
                 for name, annotation in annotations.items()
             ]
         )
+        check_specs = [
+            *contract_check_specs(key),
+            *(domain_check_spec(key, check, blocking=True) for check in checks),
+            *(domain_check_spec(key, check, blocking=False) for check in warnings),
+        ]
+        declare(compute.__module__, key, check_specs, is_by_session=partitions_def is not None)
         return dg.asset(
             key=key,
             group_name=key.path[0],
@@ -123,11 +130,7 @@ def table_asset(
             kinds=kinds,
             description=contract.description(),
             metadata={**table_metadata(contract), **code_reference(*_source_of(compute))},
-            check_specs=[
-                *contract_check_specs(key),
-                *(domain_check_spec(key, check, blocking=True) for check in checks),
-                *(domain_check_spec(key, check, blocking=False) for check in warnings),
-            ],
+            check_specs=check_specs,
             ins=ins,
             deps=deps,
             partitions_def=partitions_def,
@@ -157,7 +160,7 @@ class _Publication:
         Raises:
             NotPublishedError: the audit or a blocking check condemned the frame; its check result was yielded before.
         """
-        sessions = sessions_of(self.context)
+        sessions = sessions_of(self.context) if self.context.assets_def.partitions_def else None
         outcome = audit(self.contract, frame, published_rows=self.warehouse.row_count(self.contract, sessions))
         outcome = _of_sessions_only(self.contract, outcome, sessions)
         key = dg.AssetKey(list(self.contract.asset_key()))

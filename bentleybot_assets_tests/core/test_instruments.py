@@ -69,6 +69,17 @@ def test_delivered_symbol_that_nobody_watches_is_ignored() -> None:
     assert instruments([entry("BBB")], DELIVERED)["symbol"].to_list() == ["BBB"]
 
 
+def test_ended_membership_that_was_never_delivered_is_left_out() -> None:
+    table = instruments([entry("GONE", valid_to=SESSIONS[9]), entry("AAA", valid_to=SESSIONS[9])], DELIVERED)
+    assert table["symbol"].to_list() == ["AAA"]
+
+
+def test_symbol_that_left_and_came_back_must_be_delivered() -> None:
+    memberships = [entry("BACK", valid_to=SESSIONS[4]), entry("BACK", valid_from=SESSIONS[9])]
+    with pytest.raises(ValueError, match=r"never delivered.*: BACK\."):
+        instruments([entry("AAA"), *memberships], DELIVERED)
+
+
 def test_symbols_that_were_never_delivered_are_named_with_the_fix() -> None:
     with pytest.raises(ValueError, match=r"never delivered.*: YYY, ZZZ\. Correct the watchlist in bentleybot.yaml"):
         instruments([entry("ZZZ"), entry("AAA"), entry("YYY")], DELIVERED)

@@ -79,7 +79,8 @@ def test_there_is_one_version_per_algorithm_and_year_and_its_table_satisfies_the
     assert by_year.select(pl.col("serves_from").dt.year(), "algorithm").rows() == [
         (year, algorithm) for year in (2016, 2017, 2018) for algorithm in ("momentum", "ridge")
     ]
-    assert by_year["serves_to"].to_list()[::2] == [date(2016, 12, 30), date(2017, 12, 29), date(2018, 12, 31)]
+    assert by_year["serves_to"].to_list()[::2] == [date(year, 12, 31) for year in (2016, 2017, 2018)]
+    assert by_year["newest_exit_session"].to_list()[::2] == [date(2015, 12, 31), date(2016, 12, 30), date(2017, 12, 29)]
     momentum, ridge = by_year.tail(2).to_dicts()
     assert momentum["features"] == "momentum_12_1"
     assert momentum["training_rows"] == 0

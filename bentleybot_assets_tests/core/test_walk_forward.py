@@ -10,6 +10,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from bentleybot_assets.contracts.models import OutOfSample
+from bentleybot_assets.contracts.sessions import last_known_day, sessions_between
 from bentleybot_assets.core.evaluation import is_too_good, rank_ic
 from bentleybot_assets.core.labels import labels
 from bentleybot_assets.core.walk_forward import RIDGE_ALPHA, Refit, fit, forecast, refits, walk_forward
@@ -63,8 +64,30 @@ def test_no_training_label_ends_on_or_after_the_first_session_served():
 
 def test_a_version_serves_its_calendar_year():
     served = {r.serves_from.year: (r.serves_from, r.serves_to) for r in refits_of(matrix(), truth()).values()}
-    assert served[2016] == (date(2016, 1, 4), date(2016, 12, 30))
+    assert served[2016] == (date(2016, 1, 4), date(2016, 12, 31))
     assert served[2018] == (date(2018, 1, 2), date(2018, 12, 31))
+
+
+def test_the_year_in_which_the_session_table_ends_is_served_to_its_end():
+    year = last_known_day().year
+    days = sessions_between(date(year - 1, 1, 1), date(year, 2, 1))
+    unfinished = markets.daily_bars(markets.random_prices(len(days)), days)
+    served = refits_of(markets.matrix(unfinished), labels(unfinished, markets.instruments(), (HORIZON,)))
+    assert served["ridge", year].serves_to == date(year, 12, 31)
+    assert last_known_day() < date(year, 12, 31)  # otherwise this shows nothing
+
+
+def test_a_version_states_the_exit_of_the_newest_outcome_it_learned_from():
+    exits = truth().filter(horizon_sessions=HORIZON).select("symbol", "session", "exit_session")
+    # The week before 2017 lacks a feature that ridge uses: it learned nothing from it, momentum did.
+    last_week = pl.col("session").is_between(date(2016, 12, 12), date(2016, 12, 31))
+    lacking = matrix().with_columns(return_5d=pl.when(~last_week).then(pl.col("return_5d")))
+    versions = refits_of(lacking, truth())
+    ridge, momentum = versions["ridge", 2017], versions["momentum", 2017]
+    assert ridge.newest_exit_session == ridge.training.join(exits, on=["symbol", "session"])["exit_session"].max()
+    assert ridge.train_end == date(2016, 12, 9)
+    assert ridge.newest_exit_session == date(2016, 12, 19)
+    assert momentum.newest_exit_session == date(2016, 12, 30)
 
 
 def test_the_window_reaches_back_eight_calendar_years():

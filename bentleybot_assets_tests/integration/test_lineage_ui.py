@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
+from bentleybot_assets.contracts.signals import TradingSignals
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
-from bentleybot_assets_tests.integration.desk import Desk
+from bentleybot_assets_tests.integration.desk import SESSION, Desk
 
 pytestmark = [pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the package chromium")]
 
@@ -95,10 +96,38 @@ def test_the_lineage_shows_every_group_and_asset_and_no_error(page: Page, addres
     assert "error" not in text.lower()
 
 
-def test_an_asset_shows_its_materialisation_columns_and_preview(page: Page, address: str, artefacts: Path) -> None:
+def test_an_asset_shows_what_its_run_published(page: Page, address: str, artefacts: Path) -> None:
     open_page(page, f"{address}/assets/signals/trading_signals")
-    page.get_by_text("What to do with each member").first.wait_for()
-    page.screenshot(path=artefacts / "asset.png", full_page=True)
+    status = rf"Latest materialization\s.*\b{SESSION}\s+Latest check results\s+3\s+Row count\s+25\b"
+    expect(page.locator("body")).to_contain_text(
+        re.compile(status, re.DOTALL), use_inner_text=True, timeout=READY_MILLISECONDS
+    )
+    page.screenshot(path=artefacts / "asset.png")
     text = page.inner_text("body")
-    assert "percentile" in text
-    assert "team:research" in text
+    assert re.search(r"Owners\s+research\b", text)
+    for column in TradingSignals.to_schema().columns:
+        assert re.search(rf"^{column}$", text, flags=re.MULTILINE), column
+
+
+def test_an_asset_shows_a_preview_of_its_rows(page: Page, address: str, artefacts: Path) -> None:
+    open_page(page, f"{address}/assets/signals/trading_signals")
+    show = page.get_by_text("[Show Markdown]").first
+    show.scroll_into_view_if_needed()
+    show.click()
+    preview = page.get_by_role("dialog").get_by_role("table")
+    preview.wait_for()
+    page.screenshot(path=artefacts / "asset_preview.png")
+    header, *rows = (row.split("\t") for row in preview.inner_text().splitlines() if row.strip())
+    assert header == ["symbol", "action", "percentile", "reasons"]
+    assert len(rows) == 25
+    assert "XOM" in {row[0] for row in rows}
+
+
+def test_the_checks_of_an_asset_all_passed(page: Page, address: str, artefacts: Path) -> None:
+    open_page(page, f"{address}/assets/signals/trading_signals?view=checks")
+    for check in ("contract", "no_rows_quarantined", "sells_rank_below_buys"):
+        page.get_by_text(check, exact=True).first.wait_for()
+    page.screenshot(path=artefacts / "asset_checks.png")
+    text = page.inner_text("body")
+    assert len(re.findall(r"\bPassed\b", text)) >= 3
+    assert "Failed" not in text

@@ -45,7 +45,7 @@ def decide(raw: pl.DataFrame, session: date) -> dict[str, pl.DataFrame]:
     members = features.filter(pl.col("session") == session, pl.col("available_at") <= cut_off(session))
     serving = versions.filter(pl.col("serves_from") <= session, pl.col("serves_to") >= session)
     said = forecasts(
-        members, serving, lambda version: fit(models[version].training, models[version].features), session=session
+        members, serving, UNIVERSE, lambda version: fit(models[version].training, models[version].features), session=session
     )
     signals = trading_signals(said, UNIVERSE, versions, costs_bps=COSTS)
     weights = target_weights(

@@ -429,6 +429,26 @@ def test_an_unknown_version_is_an_error_that_says_where_it_was_looked_for(resour
     )
 
 
+def test_messages_hide_the_password_of_the_address(resource: Mlflow, client: MlflowClient, monkeypatch: Any):
+    address = "http://desk:hunter2@127.0.0.1:5000"
+    guarded = Mlflow(tracking_uri=address, artifact_root=resource.artifact_root)
+    monkeypatch.setattr(Mlflow, "_client", lambda _: client)
+    with pytest.raises(LookupError, match=r"not registered in http://desk:\*\*\*@127\.0\.0\.1:5000\. ") as error:
+        guarded.load(VERSION)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_moved_folder_is_reported_without_the_password_of_the_database(
+    resource: Mlflow, client: MlflowClient, tmp_path: Path
+):
+    resource._experiment_id(client)
+    address = "mysql+pymysql://desk:hunter2@localhost/mlflow"
+    guarded = Mlflow(tracking_uri=address, artifact_root=str(tmp_path / "moved"))
+    with pytest.raises(ValueError, match=r"in mysql\+pymysql://desk:\*\*\*@localhost/mlflow keeps") as error:
+        guarded._experiment_id(client)
+    assert "hunter2" not in str(error.value)
+
+
 def flip_a_byte(folder: Path) -> None:
     content = bytearray((folder / "model.skops").read_bytes())
     content[len(content) // 2] ^= 1

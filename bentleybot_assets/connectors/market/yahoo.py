@@ -8,6 +8,12 @@ Yahoo rewrites history: it corrects a bar for some days, and a split or dividend
 So each sync reads the last few sessions again. A bar that changed is sent again as a newer version. If the
 adjusted close of the oldest of them changed, all prices have moved and the whole history is sent again, so
 that its newest versions are on one basis. What did not change is not sent.
+
+A bar of the look-back that changed, or came only now, could not be known at its session: its ``available_at`` is
+the fetch. History that is read for the first time follows the publication rule. So does history that is sent
+again because all prices moved: a change of basis says nothing new about old sessions, and as news of today it
+would take every session before today out of training. What differs in it by more than the common move is a
+correction too; before the look-back that cannot be told.
 """
 
 from __future__ import annotations
@@ -18,8 +24,9 @@ import importlib.metadata
 import logging
 import math
 import shutil
+import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from http import HTTPStatus
@@ -122,7 +129,9 @@ class YahooFeed:
         recent = _recent(bars, self._lookback)
         if mark is not None and not is_rebased:
             bars = bars.filter(_is_news(bars, mark))
-        rows = _with_knowledge_time(bars.hstack(bar_times(bars["session"])), "session", history.fetched_at)
+        late = [] if mark is None else _known_late(history.bars, mark, is_rebased=is_rebased)
+        rows = bars.hstack(bar_times(bars["session"]))
+        rows = _with_knowledge_time(rows, "session", history.fetched_at, late=late)
         constants = _constants(symbol, history, DailyBars) | {"price_basis": "split_adjusted"}
         return to_records(rows, constants), {"session": max(recent), "recent": recent}
 
@@ -285,9 +294,12 @@ def _constants(symbol: str, history: _History, contract: type[DailyBars | Corpor
     }
 
 
-def _with_knowledge_time(rows: pl.DataFrame, day: str, fetched_at: datetime) -> pl.DataFrame:
-    """``available_at`` observed for a row fetched on its own day, else modelled; the day as text."""
-    is_first_seen = pl.col(day) == fetched_at.astimezone(ZoneInfo(EXCHANGE_TIMEZONE)).date()
+def _with_knowledge_time(
+    rows: pl.DataFrame, day: str, fetched_at: datetime, *, late: Sequence[date] = ()
+) -> pl.DataFrame:
+    """``available_at`` observed for a row fetched on its own day or one of ``late``, else modelled; the day as text."""
+    seen_on = [fetched_at.astimezone(ZoneInfo(EXCHANGE_TIMEZONE)).date(), *late]
+    is_first_seen = pl.col(day).is_in(seen_on)
     return rows.with_columns(
         pl.col(day).dt.to_string("iso"),
         available_at=pl.when(is_first_seen).then(pl.lit(iso(fetched_at))).otherwise("available_at"),
@@ -306,11 +318,46 @@ def _is_news(bars: pl.DataFrame, mark: Mark) -> pl.Series:
     before = mark["recent"]
     return pl.Series(
         [
-            session not in before or not all(_is_same(bar[name], before[session][name]) for name in _PRICES)
+            session not in before or not _is_same_bar(bar, before[session])
             for session, bar in _recent(bars, bars.height).items()
         ],
         dtype=pl.Boolean,
     )
+
+
+def _known_late(bars: pl.DataFrame, mark: Mark, *, is_rebased: bool) -> list[date]:
+    """Sessions of the look-back whose bar was corrected, or was missing, when they were read before.
+
+    If all prices moved, a bar that moved with them was not corrected.
+    """
+    before = mark["recent"]
+    now = {day: bar for day, bar in _recent(bars, bars.height).items() if min(before) <= day <= max(before)}
+    move = _common_move(now, before) if is_rebased else dict.fromkeys(_PRICES, 1.0)
+
+    def is_known(day: str, bar: Mapping[str, float | None]) -> bool:
+        if day not in before:
+            return False
+        moved = {name: None if value is None else value * move[name] for name, value in before[day].items()}
+        return _is_same_bar(bar, before[day]) or _is_same_bar(bar, moved)
+
+    return [date.fromisoformat(day) for day, bar in now.items() if not is_known(day, bar)]
+
+
+def _common_move(
+    now: Mapping[str, Mapping[str, float | None]], before: Mapping[str, Mapping[str, float | None]]
+) -> dict[str, float]:
+    """The factor by which most bars' values moved; volume moves against the price."""
+
+    def typical(name: str) -> float:
+        pairs = [(bar[name], before[day][name]) for day, bar in now.items() if day in before]
+        return statistics.median_low([new / old for new, old in pairs if new and old] or [1.0])
+
+    price = typical("close")
+    return dict.fromkeys(_PRICES, price) | {"adjusted_close": typical("adjusted_close"), "volume": 1 / price}
+
+
+def _is_same_bar(now: Mapping[str, float | None], before: Mapping[str, float | None]) -> bool:
+    return all(_is_same(now[name], before[name]) for name in _PRICES)
 
 
 def _is_same(now: float | None, before: float | None) -> bool:

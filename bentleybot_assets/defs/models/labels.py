@@ -6,7 +6,9 @@ import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.models import Labels
+from bentleybot_assets.core.labels import HORIZONS
 from bentleybot_assets.core.labels import labels as compute
+from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 
@@ -27,6 +29,6 @@ def positions_are_entered_after_the_decision(frame: pl.DataFrame) -> Finding:
         "instruments": dg.AssetIn(key=["market", "instruments"]),
     },
 )
-def labels(bars: pl.DataFrame, instruments: pl.DataFrame) -> pl.DataFrame:
+def labels(bars: pl.DataFrame, instruments: pl.DataFrame, desk: Desk) -> pl.DataFrame:
     """Compute forward returns whose outcome is known."""
-    return compute(bars, instruments)
+    return compute(bars, instruments, horizons=sorted({*HORIZONS, desk.horizon_sessions}))

@@ -22,7 +22,7 @@ _EVIDENCE = ("evidence_sessions", "evidence_rank_ic", "evidence_rank_ic_t", "evi
 
 def no_training_label_reaches_into_service(frame: pl.DataFrame) -> Finding:
     """Each version serves only sessions after the newest outcome it was trained on."""
-    wrong = frame.filter(pl.col("train_end") >= pl.col("serves_from"))
+    wrong = frame.filter(pl.col("newest_exit_session") >= pl.col("serves_from"))
     return Finding(wrong.is_empty(), {"versions": wrong["model_version"].to_list()})
 
 

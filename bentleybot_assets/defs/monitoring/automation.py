@@ -15,7 +15,9 @@ from bentleybot_assets.wiring.alerts import failed_checks
 )
 def check_failed_sensor(context: dg.SensorEvaluationContext, notifier: Notifier) -> dg.SensorResult | dg.SkipReason:
     """Look at the runs that changed since the last evaluation."""
-    failed, reached = failed_checks(context.instance, datetime.fromisoformat(context.cursor) if context.cursor else None)
+    failed, reached = failed_checks(
+        context.instance, datetime.fromisoformat(context.cursor) if context.cursor else None
+    )
     # Reported before the cursor moves: after a crash between the two, the notifier knows them by their ids.
     reported = notifier.report([check.alert() for check in failed])
     if reached is not None:

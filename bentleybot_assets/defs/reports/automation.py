@@ -6,20 +6,17 @@ import dagster as dg
 
 from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, is_session
 from bentleybot_assets.resources.ledger import LedgerResource
-from bentleybot_assets.wiring.partitions import sessions
 from bentleybot_assets.wiring.refusals import refuse
 
 reports_daily_job = dg.define_asset_job(
     "reports_daily_job",
     selection=dg.AssetSelection.all(),
-    partitions_def=sessions,
     description="Sync, check, forecast, decide and report one exchange session.",
 )
 
 reports_brief_job = dg.define_asset_job(
     "reports_brief_job",
     selection=dg.AssetSelection.assets(["reports", "daily_brief"]),
-    partitions_def=sessions,
     description="Write the brief of one session again, from the tables as they stand.",
 )
 
@@ -28,7 +25,7 @@ reports_brief_job = dg.define_asset_job(
     job=reports_daily_job,
     cron_schedule="30 18 * * 1-5",
     execution_timezone=EXCHANGE_TIMEZONE,
-    description="Every exchange session at 18:30 in New York, half an hour after its cut-off.",
+    description="Every exchange session at 18:30 in New York, when the bars of half and full days are there.",
 )
 def reports_daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Decide the session of the day, if it is one."""

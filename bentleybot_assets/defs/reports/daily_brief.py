@@ -88,7 +88,7 @@ def daily_brief(
             backtest=backtest,
             bars=bars.filter(session=session).collect(),
             instruments=instruments,
-            tables=table_status(context, warehouse.open()),
+            tables=table_status(context, warehouse.open(), session),
         )
     )
     path = reports.write("daily_brief", session, html)

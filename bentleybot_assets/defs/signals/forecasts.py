@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from datetime import date
 
 import dagster as dg
 import polars as pl
@@ -10,7 +11,11 @@ import polars as pl
 from bentleybot_assets.contracts.sessions import cut_off
 from bentleybot_assets.contracts.signals import Forecasts
 from bentleybot_assets.core.forecasts import forecasts as compute
+from bentleybot_assets.resources.desk import Desk
+from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.resources.mlflow import Mlflow
+from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.wiring.decisions import each_undecided_session
 from bentleybot_assets.wiring.partitions import sessions, sessions_of
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
@@ -41,23 +46,35 @@ def scores_differ_between_members(frame: pl.DataFrame) -> Finding:
     ins={
         "matrix": dg.AssetIn(key=["features", "matrix"]),
         "versions": dg.AssetIn(key=["models", "return_forecaster"]),
+        "instruments": dg.AssetIn(key=["market", "instruments"]),
     },
     partitions_def=sessions,
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def forecasts(
-    context: dg.AssetExecutionContext, matrix: pl.LazyFrame, versions: pl.DataFrame, mlflow: Mlflow
+    context: dg.AssetExecutionContext,
+    *,
+    matrix: pl.LazyFrame,
+    versions: pl.DataFrame,
+    instruments: pl.DataFrame,
+    mlflow: Mlflow,
+    ledger: LedgerResource,
+    desk: Desk,
+    warehouse: WarehouseResource,
 ) -> pl.DataFrame:
     """Let each version that serves a session rank its members, on what was known at the session's cut-off."""
-    days = sessions_of(context)
     load = functools.cache(mlflow.load)
-    members = matrix.filter(pl.col("session").is_in(days)).collect()
-    return pl.concat(
-        compute(
+    members = matrix.filter(pl.col("session").is_in(sessions_of(context))).collect()
+
+    def of(day: date) -> pl.DataFrame:
+        return compute(
             members.filter(pl.col("session") == day, pl.col("available_at") <= cut_off(day)),
             versions.filter(pl.col("serves_from") <= day, pl.col("serves_to") >= day),
+            instruments,
             load,
             session=day,
         )
-        for day in days
+
+    return each_undecided_session(
+        context, Forecasts, of, warehouse=warehouse.open(), ledger=ledger.open(), strategy=desk.strategy
     )

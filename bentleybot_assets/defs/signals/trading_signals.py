@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -10,8 +11,11 @@ import polars as pl
 from bentleybot_assets.contracts.signals import TradingSignals
 from bentleybot_assets.core.signals import trading_signals as compute
 from bentleybot_assets.resources.desk import Desk
+from bentleybot_assets.resources.ledger import LedgerResource
+from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.wiring import previews
-from bentleybot_assets.wiring.partitions import sessions, sessions_of
+from bentleybot_assets.wiring.decisions import each_undecided_session
+from bentleybot_assets.wiring.partitions import sessions
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 
@@ -47,14 +51,18 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
 )
 def trading_signals(
     context: dg.AssetExecutionContext,
+    *,
     forecasts: pl.DataFrame,
     instruments: pl.DataFrame,
     versions: pl.DataFrame,
     desk: Desk,
+    ledger: LedgerResource,
+    warehouse: WarehouseResource,
 ) -> pl.DataFrame:
     """Turn the champion's ranking into actions."""
-    return pl.concat(
-        compute(
+
+    def of(day: date) -> pl.DataFrame:
+        return compute(
             forecasts.filter(session=day),
             instruments,
             versions,
@@ -62,5 +70,7 @@ def trading_signals(
             buy_at=desk.buy_at,
             sell_at=desk.sell_at,
         )
-        for day in sessions_of(context)
+
+    return each_undecided_session(
+        context, TradingSignals, of, warehouse=warehouse.open(), ledger=ledger.open(), strategy=desk.strategy
     )

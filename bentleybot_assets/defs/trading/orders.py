@@ -6,12 +6,13 @@ import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.trading import Orders
+from bentleybot_assets.core.audit import audit
 from bentleybot_assets.core.orders import order_intents
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions, sessions_of
 from bentleybot_assets.wiring.refusals import require_no_red_check
-from bentleybot_assets.wiring.tables import Finding, table_asset
+from bentleybot_assets.wiring.tables import Finding, NotPublishedError, table_asset
 
 _DAILY_REVISION = "1"
 
@@ -55,6 +56,7 @@ def orders(
     )
     books = ledger.open()
     require_no_red_check(context, session, books)
+    _require_sound(intents)
     recorded = books.record_orders(
         session,
         intents,
@@ -71,3 +73,12 @@ def orders(
             intents.height,
         )
     return recorded
+
+
+def _require_sound(intents: pl.DataFrame) -> None:
+    """What is recorded stands for ever, so it is judged before, by the rules that the table is judged by."""
+    outcome = audit(Orders, intents)
+    if outcome.published is None:
+        raise NotPublishedError(Orders, " ".join(fault.message for fault in outcome.faults))
+    if not quantity_is_target_less_position(intents).passed:
+        raise NotPublishedError(Orders, "An order does not lead from the position to the target.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import dagster as dg
 import polars as pl
 
@@ -10,7 +12,10 @@ from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.core.sizing import Limits
 from bentleybot_assets.core.sizing import target_weights as compute
 from bentleybot_assets.resources.desk import Desk
-from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions, sessions_of
+from bentleybot_assets.resources.ledger import LedgerResource
+from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.wiring.decisions import each_undecided_session
+from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 _TOLERANCE = 1e-9
@@ -38,23 +43,30 @@ def weights_need_no_leverage(frame: pl.DataFrame) -> Finding:
 )
 def target_weights(
     context: dg.AssetExecutionContext,
+    *,
     signals: pl.DataFrame,
     bars: pl.LazyFrame,
     instruments: pl.DataFrame,
     desk: Desk,
+    ledger: LedgerResource,
+    warehouse: WarehouseResource,
 ) -> pl.DataFrame:
     """Size positions within the limits, at prices known by the session's cut-off."""
-    (session,) = sessions_of(context)
-    prices = bars.filter(pl.col("session") == session, pl.col("available_at") <= cut_off(session)).collect()
-    return compute(
-        signals,
-        prices,
-        instruments,
-        positions=desk.holdings,
-        cash_usd=desk.cash_usd,
-        limits=Limits(
-            max_weight=desk.max_weight,
-            min_cash_weight=desk.min_cash_weight,
-            min_trade_weight=desk.min_trade_weight,
-        ),
+
+    def of(day: date) -> pl.DataFrame:
+        return compute(
+            signals,
+            bars.filter(pl.col("session") == day, pl.col("available_at") <= cut_off(day)).collect(),
+            instruments,
+            positions=desk.holdings,
+            cash_usd=desk.cash_usd,
+            limits=Limits(
+                max_weight=desk.max_weight,
+                min_cash_weight=desk.min_cash_weight,
+                min_trade_weight=desk.min_trade_weight,
+            ),
+        )
+
+    return each_undecided_session(
+        context, TargetWeights, of, warehouse=warehouse.open(), ledger=ledger.open(), strategy=desk.strategy
     )

@@ -134,6 +134,72 @@ def test_a_corrected_bar_arrives_as_a_newer_version(replay):
     later = datetime(2024, 1, 20, 9, 0, tzinfo=NEW_YORK)
     (bar,) = records_of(read_at(later, config_of(replay), states_of(first)), "daily_bars")
     assert (bar["session"], bar["volume"], bar["fetched_at"]) == ("2024-01-18", 6100.0, "2024-01-20T14:00:00Z")
+    assert (bar["available_at"], bar["is_modelled"]) == ("2024-01-20T14:00:00Z", False)
+
+
+def known_late(messages: list[AirbyteMessage]) -> dict[str, str]:
+    """Session to knowledge time of the bars that were not modelled."""
+    bars = records_of(messages, "daily_bars")
+    return {bar["session"]: bar["available_at"] for bar in bars if not bar["is_modelled"]}
+
+
+def test_a_bar_that_comes_only_after_later_ones_was_not_known_at_its_session(replay):
+    replay.charts["TEST"] = chart([*DAYS[:-2], DAYS[-1]])
+    first = read_at(AFTER_THE_CLOSE, config_of(replay))
+    replay.charts["TEST"] = chart()
+    for name in ("open", "high", "low", "close"):
+        replay.charts["TEST"]["indicators"]["quote"][0][name][-1] -= 1
+    replay.charts["TEST"]["indicators"]["adjclose"][0]["adjclose"][-1] -= 1
+    replay.charts["TEST"]["indicators"]["quote"][0]["volume"][-1] = 6000
+    later = datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK)
+    second = read_at(later, config_of(replay), states_of(first))
+    assert sessions(second) == ["2024-01-18"]
+    assert known_late(second) == {"2024-01-18": "2024-01-22T14:00:00Z"}
+
+
+def test_a_session_read_days_later_for_the_first_time_follows_the_publication_rule(replay):
+    first = read_at(datetime(2024, 1, 17, 18, 0, tzinfo=NEW_YORK), config_of(replay))
+    late = read_at(datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK), config_of(replay), states_of(first))
+    bars = records_of(late, "daily_bars")
+    assert [(bar["session"], bar["available_at"], bar["is_modelled"]) for bar in bars] == [
+        ("2024-01-18", "2024-01-18T21:15:00Z", True),
+        ("2024-01-19", "2024-01-19T21:15:00Z", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        chart(factor=2.0, events=split_on(DAYS[-1], 2)),
+        chart(dividend_factor=0.99, events=dividend_on(DAYS[-1], 1.0)),
+    ],
+    ids=["split", "dividend"],
+)
+@pytest.mark.parametrize("corrected", [None, 3])
+def test_history_that_only_moved_keeps_its_time_and_a_correction_among_it_does_not(replay, moved, corrected):
+    replay.charts["TEST"] = chart(DAYS[:-1])
+    first = read_at(datetime(2024, 1, 18, 18, 0, tzinfo=NEW_YORK), config_of(replay, lookback_sessions=4))
+    replay.charts["TEST"] = moved
+    volume = [1000.0 * (position + 1) for position in range(len(DAYS))]
+    if "splits" in moved["events"]:
+        volume = [2 * shares for shares in volume]
+    moved["indicators"]["quote"][0]["volume"] = volume
+    if corrected is not None:
+        moved["indicators"]["quote"][0]["high"][corrected] += 0.5
+    second = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=4), states_of(first))
+    assert len(sessions(second)) == len(DAYS)
+    fetched_on_its_day = {"2024-01-19"}
+    assert set(known_late(second)) == fetched_on_its_day | ({"2024-01-16"} if corrected is not None else set())
+
+
+def test_the_oldest_bar_of_the_look_back_is_a_correction_if_it_alone_moved(replay):
+    first = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=3))
+    for series in (replay.charts["TEST"]["indicators"]["quote"][0], replay.charts["TEST"]["indicators"]["adjclose"][0]):
+        name = "close" if "close" in series else "adjclose"
+        series[name][-3] += 0.25
+    later = datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK)
+    second = read_at(later, config_of(replay, lookback_sessions=3), states_of(first))
+    assert known_late(second) == {"2024-01-17": "2024-01-22T14:00:00Z"}
 
 
 def test_a_split_sends_the_whole_history_on_the_new_basis(replay):
