@@ -10,9 +10,8 @@ export UV_SYSTEM_CERTS ?= 1
 # A DAGSTER_HOME would hide the dagster.yaml of this folder, and with it the history of earlier runs.
 unexport DAGSTER_HOME
 
-# Programs that tests start, as Debian packages, and what cannot be tested without them.
-TEST_PROGRAM := chromium
-TEST_PACKAGES := chromium fonts-dejavu-core
+# Debian packages that tests need: a browser, letters for its screenshots, and a library of the browser's driver.
+TEST_PACKAGES := chromium fonts-dejavu-core libatomic1
 UNTESTED_WITHOUT := the lineage UI in a browser
 
 .DEFAULT_GOAL := help
@@ -59,13 +58,14 @@ calendar: $(VENV)/.dev ## write the exchange's closures anew
 	$(BIN)/python -m bentleybot_assets_tests.write_closures
 
 # Every dependency with its hashes, for Python 3.11 and 3.12 and every system. The second file holds only what
-# testing adds to the first. UPGRADE=--upgrade takes newer versions.
+# testing adds to the first; a package that the first wants on some systems alone may be in both, at one version.
+# UPGRADE=--upgrade takes newer versions.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet $(UPGRADE)
 lock: $(VENV)/.run ## resolve the dependencies of pyproject.toml into the lock files
 	$(COMPILE) --group setup --output-file requirements.lock
 	$(COMPILE) --all-extras --constraint requirements.lock \
-		$$(sed -n 's/^\([^=]*\)==.*/--no-emit-package \1/p' requirements.lock) --output-file requirements-dev.lock
+		$$(sed -n 's/^\([^=]*\)==[^;]*$$/--no-emit-package \1/p' requirements.lock) --output-file requirements-dev.lock
 
 clean: ## remove the installation and caches; your data in .bentleybot stays
 	rm -rf $(VENV) dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .tmp_dagster_home_*
@@ -105,11 +105,15 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@touch $@
 
 test-programs:
-	@command -v $(TEST_PROGRAM) > /dev/null || \
-	if command -v apt-get > /dev/null && test "$$(id -u)" = 0; then \
-		echo "Installing $(TEST_PACKAGES) for the tests."; \
-		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(TEST_PACKAGES); } \
+	@missing=$$(for package in $(TEST_PACKAGES); do \
+		dpkg-query --show --showformat '$${db:Status-Status}' $$package 2> /dev/null | grep -q '^installed' || echo $$package; \
+	done); \
+	if test -z "$$missing"; then \
+		exit 0; \
+	elif command -v apt-get > /dev/null && test "$$(id -u)" = 0; then \
+		echo "Installing" $$missing "for the tests."; \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; } \
 			> $(VENV)/apt.log 2>&1 || { cat $(VENV)/apt.log; exit 1; }; \
-	else \
-		echo "$(TEST_PROGRAM) is missing (Debian: apt-get install $(TEST_PACKAGES)); not tested without it: $(UNTESTED_WITHOUT)."; \
+	elif ! command -v chromium > /dev/null; then \
+		echo "chromium is missing (Debian: apt-get install $(TEST_PACKAGES)); not tested without it: $(UNTESTED_WITHOUT)."; \
 	fi

@@ -22,11 +22,9 @@ from airbyte_cdk.entrypoint import launch
 from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteMessageSerializer,
-    AirbyteRecordMessage,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteCatalogSerializer,
     ConnectorSpecification,
-    Type,
 )
 from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import Stream
@@ -121,15 +119,8 @@ class PipedSource(SyntheticSource):
             with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    yield _parsed(orjson.loads(line))
+                    yield AirbyteMessageSerializer.load(orjson.loads(line))
             assert process.returncode == 0
-
-
-def _parsed(message: dict[str, Any]) -> AirbyteMessage:
-    # Records are made without the protocol's deserialiser, which would make the pipe look far worse.
-    if message["type"] == "RECORD":
-        return AirbyteMessage(type=Type.RECORD, record=AirbyteRecordMessage(**message["record"]))
-    return AirbyteMessageSerializer.load(message)
 
 
 if __name__ == "__main__":

@@ -150,10 +150,48 @@ def test_jobs_schedules_and_sensors_are_named_by_rule_and_described() -> None:
         assert sensor.description
 
 
+ROOMS = {"contracts", "core", "connectors", "defs", "ledger", "resources", "warehouse", "wiring"}
+MIRROR_NOTHING = {
+    "ledger/test_crashes_and_races.py",  # of all of the ledger: processes that are killed and that race
+    "ledger/test_migrations.py",  # of the package ledger/migrations
+}
+
+
+def test_every_room_of_the_package_is_a_room_of_the_tests() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert rooms == ROOMS
+    assert {room for room in ROOMS if not (TESTS / room / "__init__.py").exists()} == set()
+
+
 def test_every_test_module_mirrors_a_module_of_the_package() -> None:
-    rooms = {path.name for path in TESTS.iterdir() if path.is_dir() and not path.name.startswith("_")}
-    extra = {"architecture", "integration", "faults"}
-    assert rooms - extra <= {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    of_assets = {tests_of(key) for key in KEYS}
+    unmatched = {
+        str(path.relative_to(TESTS))
+        for room in ROOMS
+        for path in (TESTS / room).rglob("test_*.py")
+        if path not in of_assets and not mirrored(path).exists()
+    }
+    assert unmatched == MIRROR_NOTHING
+
+
+@pytest.mark.parametrize("key", KEYS, ids=IDS)
+def test_an_asset_has_a_test_module_where_its_key_says(key: dg.AssetKey) -> None:
+    functions = [
+        node.name
+        for node in ast.parse(tests_of(key).read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    assert functions
+
+
+def tests_of(key: dg.AssetKey) -> Path:
+    *folders, asset = key.path
+    return TESTS / Path("defs", *folders, f"test_{asset}.py")
+
+
+def mirrored(test_module: Path) -> Path:
+    """``core/test_bars.py`` -> ``bentleybot_assets/core/bars.py``."""
+    return PACKAGE / test_module.relative_to(TESTS).with_name(test_module.name.removeprefix("test_"))
 
 
 def test_contracts_keep_to_the_package_layout() -> None:

@@ -71,17 +71,15 @@ def page(address: str) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": 1920, "height": 1200})
         page.set_default_timeout(READY_MILLISECONDS)
+        # As if the greeting of a first visit had been dismissed; it comes late and covers the page.
+        page.add_init_script("localStorage.setItem('communityNux', '1')")
         yield page
         browser.close()
 
 
 def open_page(page: Page, url: str) -> None:
-    """Open a page of the UI, past the greeting that a first visit gets."""
     page.goto(url)
     page.get_by_text("Lineage").first.wait_for()
-    greeting = page.get_by_role("button", name="Skip")
-    if greeting.count():
-        greeting.first.click()
 
 
 def test_the_lineage_shows_every_group_and_asset_and_no_error(page: Page, address: str, artefacts: Path) -> None:
@@ -125,9 +123,8 @@ def test_an_asset_shows_a_preview_of_its_rows(page: Page, address: str, artefact
 
 def test_the_checks_of_an_asset_all_passed(page: Page, address: str, artefacts: Path) -> None:
     open_page(page, f"{address}/assets/signals/trading_signals?view=checks")
-    for check in ("contract", "no_rows_quarantined", "sells_rank_below_buys"):
-        page.get_by_text(check, exact=True).first.wait_for()
+    passed = r"\s+".join(
+        rf"{check}\s+Succeeded" for check in ("contract", "no_rows_quarantined", "sells_rank_below_buys")
+    )
+    expect(page.locator("body")).to_contain_text(re.compile(passed), use_inner_text=True, timeout=READY_MILLISECONDS)
     page.screenshot(path=artefacts / "asset_checks.png")
-    text = page.inner_text("body")
-    assert len(re.findall(r"\bPassed\b", text)) >= 3
-    assert "Failed" not in text

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bentleybot_assets.contracts.sessions import cut_off, sessions_between
+from bentleybot_assets.core import labels as labels_module
 from bentleybot_assets.core import technical as technical_module
 from bentleybot_assets.core.backtest import backtest
 from bentleybot_assets.core.bars import daily_bars
@@ -28,6 +30,7 @@ HORIZON = 5
 SYMBOLS = tuple("ABCDEFGH")
 SESSIONS = sessions_between(date(2018, 1, 2), date(2020, 12, 31))
 DECIDED = date(2020, 6, 30)
+YEARS_SECOND_SESSION = date(2020, 1, 3)
 COSTS = {"equity": 5.0, "etf": 3.0}
 HISTORY = raw_bars(symbols=SYMBOLS, sessions=SESSIONS, seed=7)
 UNIVERSE = instruments_for(SYMBOLS)
@@ -45,7 +48,11 @@ def decide(raw: pl.DataFrame, session: date) -> dict[str, pl.DataFrame]:
     members = features.filter(pl.col("session") == session, pl.col("available_at") <= cut_off(session))
     serving = versions.filter(pl.col("serves_from") <= session, pl.col("serves_to") >= session)
     said = forecasts(
-        members, serving, UNIVERSE, lambda version: fit(models[version].training, models[version].features), session=session
+        members,
+        serving,
+        UNIVERSE,
+        lambda version: fit(models[version].training, models[version].features),
+        session=session,
     )
     signals = trading_signals(said, UNIVERSE, versions, costs_bps=COSTS)
     weights = target_weights(
@@ -60,20 +67,28 @@ def decide(raw: pl.DataFrame, session: date) -> dict[str, pl.DataFrame]:
 EXPECTED = decide(HISTORY, DECIDED)
 
 
-def with_another_future(factor: float, first_change: int) -> pl.DataFrame:
+PRICES = ("open", "high", "low", "close", "adjusted_close")
+FACTORS = st.lists(st.floats(0.2, 5.0), min_size=len(SYMBOLS), max_size=len(SYMBOLS), unique=True)
+"""One for each symbol and no two alike: ranks must not be able to hide a change."""
+
+
+def with_another_future(factors: list[float], first_change: int) -> pl.DataFrame:
     """The same history up to the session, and different prices on every bar from some session after it."""
-    after = SESSIONS[SESSIONS.index(DECIDED) + first_change]
-    changed = pl.col("session") >= after
-    prices = ("open", "high", "low", "close", "adjusted_close")
-    return HISTORY.with_columns(pl.when(changed).then(pl.col(name) * factor).otherwise(pl.col(name)) for name in prices)
+    changed = pl.col("session") >= SESSIONS[SESSIONS.index(DECIDED) + first_change]
+    factor = pl.col("symbol").replace_strict(SYMBOLS, factors, return_dtype=pl.Float64)
+    return HISTORY.with_columns(pl.when(changed).then(pl.col(name) * factor).otherwise(pl.col(name)) for name in PRICES)
+
+
+def differing(factors: list[float], first_change: int) -> list[str]:
+    """What is decided otherwise once the future is another."""
+    decided = decide(with_another_future(factors, first_change), DECIDED)
+    return [what for what, frame in EXPECTED.items() if not decided[what].equals(frame)]
 
 
 @settings(max_examples=5)
-@given(st.floats(0.2, 5.0), st.integers(1, 100))
-def test_prices_after_a_session_change_nothing_that_was_decided_for_it(factor: float, first_change: int) -> None:
-    decided = decide(with_another_future(factor, first_change), DECIDED)
-    for what, frame in EXPECTED.items():
-        assert decided[what].equals(frame), what
+@given(FACTORS, st.integers(1, 100))
+def test_prices_after_a_session_change_nothing_that_was_decided_for_it(factors: list[float], first_change: int) -> None:
+    assert differing(factors, first_change) == []
 
 
 def test_history_that_ends_at_the_session_decides_the_same() -> None:
@@ -82,25 +97,46 @@ def test_history_that_ends_at_the_session_decides_the_same() -> None:
         assert decided[what].equals(frame), what
 
 
-def test_a_feature_that_looks_ahead_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def leaking_feature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature that is tomorrow's return."""
+
     def leaking(bars: pl.DataFrame) -> pl.DataFrame:
         tomorrow = (pl.col("total_return_close").shift(-1) / pl.col("total_return_close") - 1).over("symbol")
         return technical_module.technical(bars).with_columns(return_1d=bars.select(tomorrow).to_series())
 
-    monkeypatch.setitem(globals(), "technical", leaking)
-    before = decide(HISTORY, DECIDED)
-    after = decide(with_one_symbol_changed(2.0), DECIDED)
-    assert not after["forecasts"].equals(before["forecasts"])
+    expect_with(monkeypatch, "technical", leaking)
 
 
-def with_one_symbol_changed(factor: float) -> pl.DataFrame:
-    """Only the first symbol's prices change, from the session after the decision on."""
-    changed = (pl.col("session") > DECIDED) & (pl.col("symbol") == SYMBOLS[0])
-    prices = ("open", "high", "low", "close", "adjusted_close")
-    return HISTORY.with_columns(pl.when(changed).then(pl.col(name) * factor).otherwise(pl.col(name)) for name in prices)
+@pytest.fixture
+def unpurged_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes that claim to be known when the position is entered: training does not purge them."""
+
+    def leaking(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: tuple[int, ...]) -> pl.DataFrame:
+        return labels_module.labels(bars, instruments, horizons).with_columns(exit_session=pl.col("entry_session"))
+
+    expect_with(monkeypatch, "labels", leaking)
 
 
-def test_without_the_leak_one_changed_symbol_changes_nothing() -> None:
-    decided = decide(with_one_symbol_changed(2.0), DECIDED)
-    for what, frame in EXPECTED.items():
-        assert decided[what].equals(frame), what
+def expect_with(monkeypatch: pytest.MonkeyPatch, step: str, leaking: Callable[..., pl.DataFrame]) -> None:
+    """Put a leaking function in the place of a step, and expect what it decides on the history as it is."""
+    monkeypatch.setitem(globals(), step, leaking)
+    monkeypatch.setitem(globals(), "EXPECTED", decide(HISTORY, DECIDED))
+
+
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FACTORS)
+def test_the_property_catches_a_feature_that_looks_ahead(leaking_feature: None, factors: list[float]) -> None:
+    assert "forecasts" in differing(factors, 1)
+
+
+@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FACTORS)
+def test_the_property_catches_labels_that_are_trained_on_too_early(
+    unpurged_labels: None, monkeypatch: pytest.MonkeyPatch, factors: list[float]
+) -> None:
+    """Decided at the year's second session, where outcomes of the year before's end are still open."""
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "DECIDED", YEARS_SECOND_SESSION)
+        patch.setitem(globals(), "EXPECTED", decide(HISTORY, YEARS_SECOND_SESSION))
+        assert "versions" in differing(factors, 1)

@@ -167,25 +167,28 @@ def test_a_session_read_days_later_for_the_first_time_follows_the_publication_ru
     ]
 
 
+def split_chart() -> dict[str, Any]:
+    """The chart after a split of 2 for 1 on its last day: all prices halved, all volumes doubled."""
+    moved = chart(events=split_on(DAYS[-1], 2))
+    quote, adjusted = moved["indicators"]["quote"][0], moved["indicators"]["adjclose"][0]
+    for values in (*(quote[name] for name in ("open", "high", "low", "close")), adjusted["adjclose"]):
+        values[:] = [value / 2 for value in values]
+    quote["volume"] = [2 * shares for shares in quote["volume"]]
+    return moved
+
+
+@pytest.mark.parametrize("corrected", [None, 3])
 @pytest.mark.parametrize(
-    "moved",
-    [
-        chart(factor=2.0, events=split_on(DAYS[-1], 2)),
-        chart(dividend_factor=0.99, events=dividend_on(DAYS[-1], 1.0)),
-    ],
+    "after",
+    [split_chart, lambda: chart(dividend_factor=0.99, events=dividend_on(DAYS[-1], 1.0))],
     ids=["split", "dividend"],
 )
-@pytest.mark.parametrize("corrected", [None, 3])
-def test_history_that_only_moved_keeps_its_time_and_a_correction_among_it_does_not(replay, moved, corrected):
+def test_history_that_only_moved_keeps_its_time_and_a_correction_among_it_does_not(replay, after, corrected):
     replay.charts["TEST"] = chart(DAYS[:-1])
     first = read_at(datetime(2024, 1, 18, 18, 0, tzinfo=NEW_YORK), config_of(replay, lookback_sessions=4))
-    replay.charts["TEST"] = moved
-    volume = [1000.0 * (position + 1) for position in range(len(DAYS))]
-    if "splits" in moved["events"]:
-        volume = [2 * shares for shares in volume]
-    moved["indicators"]["quote"][0]["volume"] = volume
+    replay.charts["TEST"] = after()
     if corrected is not None:
-        moved["indicators"]["quote"][0]["high"][corrected] += 0.5
+        replay.charts["TEST"]["indicators"]["quote"][0]["high"][corrected] += 0.5
     second = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=4), states_of(first))
     assert len(sessions(second)) == len(DAYS)
     fetched_on_its_day = {"2024-01-19"}

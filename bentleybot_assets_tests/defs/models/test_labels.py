@@ -11,6 +11,7 @@ import pytest
 
 from bentleybot_assets.contracts.market import DailyBars, Instruments
 from bentleybot_assets.contracts.models import Labels
+from bentleybot_assets.definitions import resources_of
 from bentleybot_assets.defs.models.labels import labels, positions_are_entered_after_the_decision
 from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.settings import Settings
@@ -49,12 +50,15 @@ def test_a_label_that_looks_back_is_counted(entry: date, leave: date) -> None:
 
 
 def test_the_desks_own_horizon_is_labelled_beside_the_usual_ones(tmp_path: Path) -> None:
-    from bentleybot_assets.definitions import resources_of
-
-    desk = resources_of(Settings.load())["desk"].model_copy(update={"horizon_sessions": 7})
+    settings = Settings.load()
+    policy = settings.policy.model_copy(update={"horizon_sessions": 7})
+    desk = resources_of(settings.model_copy(update={"policy": policy}))["desk"]
     warehouse = WarehouseResource(folder=str(tmp_path))
     warehouse.open().publish(DailyBars, clean_bars(sessions=SESSIONS[:40]))
     warehouse.open().publish(Instruments, instruments_for())
     resources = {"warehouse": warehouse, "warehouse_io": WarehouseIOManager(warehouse=warehouse), "desk": desk}
-    assert dg.materialize([labels], resources=resources).success
+    upstream = [
+        dg.AssetSpec(["market", name]).with_io_manager_key("warehouse_io") for name in ("daily_bars", "instruments")
+    ]
+    assert dg.materialize([labels, *upstream], selection=[labels], resources=resources).success
     assert warehouse.open().read(Labels)["horizon_sessions"].unique().sort().to_list() == [5, 7, 20]

@@ -61,4 +61,4 @@ def test_periods_with_no_champion_or_two_are_named() -> None:
 
 def test_the_preview_shows_the_newest_versions_first() -> None:
     rows = preview(VERSIONS)["versions"].value.splitlines()[2:]
-    assert [next(name for name in "abc" if name * 16 in row) for row in rows] == ["c", "a", "b"]
+    assert [next(name for name in "abc" if name * 16 in row) for row in rows] == ["c", "b", "a"]
