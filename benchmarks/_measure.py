@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 WORK = Path(__file__).parent / ".work"
 """Data, environments and logs of the benchmarks; may be deleted at any time."""
 
+_SMALL, _LARGE = 0.01, 100
 _PREFIXES_OF_OURS = ("BENTLEYBOT_", "DAGSTER_", "MLFLOW_", "PYTHON")
 
 
@@ -232,9 +233,10 @@ def _row(line: Line) -> tuple[str, str, str]:
 
 
 def _number(value: float) -> str:
-    if value != 0 and abs(value) < 0.01:
+    """Three digits or so, without powers of ten where it can be."""
+    if 0 < abs(value) < _SMALL:
         return f"{value:.0e}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+    return f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.2f}"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
-from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
-from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from benchmarks._measure import (
     Bar,
     Case,
@@ -25,6 +22,9 @@ from benchmarks._measure import (
     take_turns,
     work_folder,
 )
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 
 _SYNTHETIC = "benchmarks.synthetic:SyntheticSource"
 _PIPED = "benchmarks.synthetic:PipedSource"

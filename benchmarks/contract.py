@@ -114,11 +114,15 @@ def _frame(parquet: str, bad_share: float) -> pl.DataFrame:
         return frame
     random = np.random.default_rng(_SEED)
     is_bad = random.random(frame.height) < bad_share
-    fault = pl.Series(np.where(is_bad, random.integers(1, 6, frame.height), 0))
+    spoilt = {
+        "open": pl.lit(None, dtype=pl.Float64),
+        "high": pl.col("low") / 2,
+        "low": -pl.col("low"),
+        "close": pl.lit(float("nan")),
+        "volume": -pl.col("volume"),
+    }
+    fault = pl.Series(np.where(is_bad, random.integers(0, len(spoilt), frame.height), -1))
     return frame.with_columns(
-        open=pl.when(fault == 1).then(None).otherwise("open"),
-        high=pl.when(fault == 2).then(pl.col("low") / 2).otherwise("high"),
-        low=pl.when(fault == 3).then(-pl.col("low")).otherwise("low"),
-        close=pl.when(fault == 4).then(float("nan")).otherwise("close"),
-        volume=pl.when(fault == 5).then(-pl.col("volume")).otherwise("volume"),
+        pl.when(fault == number).then(value).otherwise(name).alias(name)
+        for number, (name, value) in enumerate(spoilt.items())
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -209,4 +210,6 @@ def _agreement(outputs: Mapping[str, pl.DataFrame]) -> list[Line]:
 def _difference(ours: pl.Series, theirs: pl.Series) -> float:
     """Largest difference of two columns, in root mean squares of ours."""
     assert ours.null_count() == theirs.fill_nan(None).null_count() == 0
-    return float((ours - theirs).abs().max()) / float((ours**2).mean()) ** 0.5  # type: ignore[arg-type]
+    squares: Any = (ours**2).mean()
+    largest: Any = (ours - theirs).abs().max()
+    return float(largest) / math.sqrt(squares)

@@ -10,11 +10,6 @@ from types import ModuleType
 import dagster as dg
 import polars as pl
 
-from bentleybot_assets.contracts import market
-from bentleybot_assets.contracts._base import Contract, TableRules, column
-from bentleybot_assets.resources.warehouse import WarehouseResource
-from bentleybot_assets.wiring.io_manager import WarehouseIOManager
-from bentleybot_assets.wiring.tables import table_asset
 from benchmarks._measure import (
     Bar,
     Options,
@@ -26,6 +21,11 @@ from benchmarks._measure import (
     take_turns,
     work_folder,
 )
+from bentleybot_assets.contracts import market
+from bentleybot_assets.contracts._base import Contract, TableRules, column
+from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.wiring.io_manager import WarehouseIOManager
+from bentleybot_assets.wiring.tables import table_asset
 
 _ASSETS = 30
 _FRAME = pl.DataFrame(

@@ -53,10 +53,10 @@ def environment() -> Path:
         raise UnavailableError("pyqlib needs uv for an environment of its own: pip install uv")
     shutil.rmtree(folder, ignore_errors=True)
     variables = {"UV_SYSTEM_CERTS": "1", **os.environ}
+    install = [uv, "pip", "install", "--quiet", "--python", str(python), "--compile-bytecode"]
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--compile-bytecode"]
-        + ["-r", str(LOCK)],
+        [*install, "--require-hashes", "-r", str(LOCK)],
     ):
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         if done.returncode != 0:

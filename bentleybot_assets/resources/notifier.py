@@ -46,16 +46,16 @@ class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Report the alerts that were not reported before; returns those."""
         path = Path(self.file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+", encoding="utf-8") as handle:
+        with path.open("a+b") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             handle.seek(0)
-            # A line that a killed writer cut short never counted as reported; ending it keeps the file readable.
             content = handle.read()
-            if content and not content.endswith("\n"):
-                handle.write("\n")
-            known = {json.loads(line)["alert_id"] for line in content.split("\n")[:-1] if line.endswith("}")}
-            new = [alert for alert in alerts if alert.alert_id not in known]
+            # A line that a killed writer cut short never counted as reported; it goes.
+            whole = content[: content.rfind(b"\n") + 1]
+            handle.truncate(len(whole))
+            known = {json.loads(line)["alert_id"] for line in whole.splitlines()}
+            new = list({alert.alert_id: alert for alert in alerts if alert.alert_id not in known}.values())
             for alert in new:
                 print(f"{alert.severity} {alert.title}: {alert.evidence}", file=sys.stderr)  # noqa: T201
-                handle.write(json.dumps(asdict(alert), ensure_ascii=False) + "\n")
+                handle.write(json.dumps(asdict(alert), ensure_ascii=False).encode() + b"\n")
         return new

@@ -41,6 +41,7 @@ def table(frame: pl.DataFrame, rows: int = 8) -> dg.MarkdownMetadataValue:
         tbl_hide_dataframe_shape=True,
         tbl_rows=rows,
         tbl_cols=24,
+        tbl_width_chars=-1,
         fmt_str_lengths=60,
         float_precision=4,
     ):

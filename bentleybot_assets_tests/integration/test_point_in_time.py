@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 
 import polars as pl
@@ -105,7 +104,8 @@ def leaking_feature(monkeypatch: pytest.MonkeyPatch) -> None:
         tomorrow = (pl.col("total_return_close").shift(-1) / pl.col("total_return_close") - 1).over("symbol")
         return technical_module.technical(bars).with_columns(return_1d=bars.select(tomorrow).to_series())
 
-    expect_with(monkeypatch, "technical", leaking)
+    monkeypatch.setitem(globals(), "technical", leaking)
+    monkeypatch.setitem(globals(), "EXPECTED", decide(HISTORY, DECIDED))
 
 
 @pytest.fixture
@@ -115,19 +115,24 @@ def unpurged_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     def leaking(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: tuple[int, ...]) -> pl.DataFrame:
         return labels_module.labels(bars, instruments, horizons).with_columns(exit_session=pl.col("entry_session"))
 
-    expect_with(monkeypatch, "labels", leaking)
-
-
-def expect_with(monkeypatch: pytest.MonkeyPatch, step: str, leaking: Callable[..., pl.DataFrame]) -> None:
-    """Put a leaking function in the place of a step, and expect what it decides on the history as it is."""
-    monkeypatch.setitem(globals(), step, leaking)
-    monkeypatch.setitem(globals(), "EXPECTED", decide(HISTORY, DECIDED))
+    monkeypatch.setitem(globals(), "labels", leaking)
 
 
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FACTORS)
 def test_the_property_catches_a_feature_that_looks_ahead(leaking_feature: None, factors: list[float]) -> None:
     assert "forecasts" in differing(factors, 1)
+
+
+@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FACTORS)
+def test_prices_after_a_years_second_session_change_nothing_either(
+    monkeypatch: pytest.MonkeyPatch, factors: list[float]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "DECIDED", YEARS_SECOND_SESSION)
+        patch.setitem(globals(), "EXPECTED", decide(HISTORY, YEARS_SECOND_SESSION))
+        assert differing(factors, 1) == []
 
 
 @settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
