@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,10 +52,11 @@ def measure(options: Options) -> Report:
     with ExitStack() as servers:
         qlib, missing = _qlib_cases(bars, servers)
         cases |= qlib
-        outputs = _outputs(cases)
+        agreement = _agreement(cases)
         samples = take_turns(cases, options.pick(3, 2))
         # What is cheap and compared closely gets more rounds.
-        more = take_turns({name: cases[name] for name in cases.keys() - qlib.keys()}, options.pick(4, 0))
+        cheap = {name: case for name, case in cases.items() if name not in qlib}
+        more = take_turns(cheap, options.pick(4, 0))
     for name, sample in more.items():
         samples[name].cpu.extend(sample.cpu)
     cpu = {name: sample.median for name, sample in samples.items()}
@@ -78,7 +79,7 @@ def measure(options: Options) -> Report:
             Bar(1),
             missing.get("qlib_cache"),
         ),
-        *_agreement(outputs),
+        *agreement,
     ]
     return Report("features", f"14 features of {size}", tuple(lines))
 
@@ -92,13 +93,11 @@ def platform(section: Section, warehouse: str, output: str | None = None) -> Non
 
 def platform_published(section: Section, warehouse: str, output: str | None = None) -> None:
     """The same, and the table of features audited and published."""
-    target = ParquetWarehouse(work_folder("published"))
-    with section:
+    with tempfile.TemporaryDirectory(dir=work_folder()) as folder, section:
         features = _grouped(ParquetWarehouse(Path(warehouse)).read(Bars).lazy(), _platform_features())
         outcome = audit(Features, features)
         assert outcome.published is not None
-        target.publish(Features, outcome.published)
-    shutil.rmtree(target.root)
+        ParquetWarehouse(Path(folder)).publish(Features, outcome.published)
     _keep(features, output)
 
 
@@ -172,39 +171,38 @@ def _qlib_cases(bars: Stored, servers: ExitStack) -> tuple[dict[str, Case], dict
     return {**cases, "qlib_cache": case}, {}
 
 
-def _outputs(cases: Mapping[str, Case]) -> dict[str, pl.DataFrame]:
-    """What each case computes, from a run that is not measured. It also makes Qlib's cache."""
-    outputs = {}
-    for name, case in cases.items():
-        file = work_folder("outputs") / f"{name}.parquet"
-        run(case.asked(output=str(file)))
-        outputs[name] = pl.read_parquet(file).with_columns(pl.col("session").cast(pl.Date)).sort("symbol", "session")
-        file.unlink()
-    return outputs
-
-
 def _keep(features: pl.DataFrame, output: str | None) -> None:
     if output is not None:
         features.write_parquet(output)
 
 
-def _agreement(outputs: Mapping[str, pl.DataFrame]) -> list[Line]:
-    """How far each result is from the platform's, on rows whose longest window is full."""
-    is_full = pl.int_range(pl.len()).over("symbol") >= _LONGEST_WINDOW
-    ours = outputs["platform"].filter(is_full)
+def _agreement(cases: Mapping[str, Case]) -> list[Line]:
+    """How far each result is from the platform's, on rows whose longest window is full.
+
+    The runs for it are not measured. They also make Qlib's cache.
+    """
+    ours = _output(cases["platform"])
     lines = []
-    for name, what, tolerance in (
-        ("over", "bare polars, over()", _POLARS_TOLERANCE),
-        ("grouped", "bare polars, group_by()", _POLARS_TOLERANCE),
-        ("qlib", "Qlib", _QLIB_TOLERANCE),
-        ("qlib_cache", "Qlib's cache", _QLIB_TOLERANCE),
+    for name, tolerance in (
+        ("over", _POLARS_TOLERANCE),
+        ("grouped", _POLARS_TOLERANCE),
+        ("qlib", _QLIB_TOLERANCE),
+        ("qlib_cache", _QLIB_TOLERANCE),
     ):
-        if name in outputs:
-            theirs = outputs[name].filter(is_full)
+        if name in cases:
+            theirs = _output(cases[name])
             assert theirs.select("symbol", "session").equals(ours.select("symbol", "session")), name
             difference = max(_difference(ours[feature], theirs[feature]) for feature in _bare_features())
-            lines.append(barred_line(f"largest difference to {what}", difference, "rms", Bar(tolerance)))
+            lines.append(barred_line(f"largest difference, {cases[name].name}", difference, "rms", Bar(tolerance)))
     return lines
+
+
+def _output(case: Case) -> pl.DataFrame:
+    file = work_folder() / "output.parquet"
+    run(case.asked(output=str(file)))
+    features = pl.read_parquet(file).with_columns(pl.col("session").cast(pl.Date)).sort("symbol", "session")
+    file.unlink()
+    return features.filter(pl.int_range(pl.len()).over("symbol") >= _LONGEST_WINDOW)
 
 
 def _difference(ours: pl.Series, theirs: pl.Series) -> float:

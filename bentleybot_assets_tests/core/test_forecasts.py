@@ -74,12 +74,12 @@ def test_a_member_without_the_feature_gets_no_forecast() -> None:
 
 
 def test_a_session_without_features_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match="no row of session 2022-12-28.*Sync the market connection"):
+    with pytest.raises(ValueError, match=r"no row of session 2022-12-28.*Sync the market connection"):
         forecasts(members(), VERSIONS, UNIVERSE, lambda _: MODEL, session=DAY)
 
 
 def test_a_session_of_which_most_members_are_missing_is_not_ranked() -> None:
-    with pytest.raises(ValueError, match="Only 3 of 5 members have features.*D, E lack them"):
+    with pytest.raises(ValueError, match=r"Only 3 of 5 members have features.*D, E lack them"):
         forecasts(members(-0.5, 0.0, 0.5), VERSIONS, UNIVERSE, lambda _: MODEL, session=DAY)
 
 
