@@ -164,7 +164,7 @@ def test_every_room_of_the_package_is_a_room_of_the_tests() -> None:
 
 
 def test_every_test_module_mirrors_a_module_of_the_package() -> None:
-    of_assets = {tests_of(key) for key in KEYS}
+    of_assets = {mirror_of(key) for key in KEYS}
     unmatched = {
         str(path.relative_to(TESTS))
         for room in ROOMS
@@ -178,13 +178,13 @@ def test_every_test_module_mirrors_a_module_of_the_package() -> None:
 def test_an_asset_has_a_test_module_where_its_key_says(key: dg.AssetKey) -> None:
     functions = [
         node.name
-        for node in ast.parse(tests_of(key).read_text()).body
+        for node in ast.parse(mirror_of(key).read_text()).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
     assert functions
 
 
-def tests_of(key: dg.AssetKey) -> Path:
+def mirror_of(key: dg.AssetKey) -> Path:
     *folders, asset = key.path
     return TESTS / Path("defs", *folders, f"test_{asset}.py")
 

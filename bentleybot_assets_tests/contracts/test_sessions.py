@@ -123,8 +123,9 @@ def test_bar_can_be_known_fifteen_minutes_after_the_close() -> None:
     assert sessions.last_closed_session(datetime(2026, 3, 10, 1, tzinfo=UTC)) == date(2026, 3, 9)
 
 
-def test_decision_is_cut_off_two_hours_after_the_close() -> None:
-    assert sessions.cut_off(date(2026, 11, 27)) == datetime(2026, 11, 27, 20, tzinfo=UTC)
+def test_decision_is_cut_off_at_the_midnight_in_new_york_that_ends_the_day() -> None:
+    assert sessions.cut_off(date(2026, 11, 27)) == datetime(2026, 11, 28, 5, tzinfo=UTC)
+    assert sessions.cut_off(date(2026, 7, 2)) == datetime(2026, 7, 3, 4, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("day", [date(1989, 12, 29), date(2100, 1, 4)])
