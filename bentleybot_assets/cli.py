@@ -5,6 +5,7 @@ Does not belong here: anything that the asset graph does; the command only start
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import sys
@@ -27,7 +28,6 @@ from rich.table import Table
 
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
-from bentleybot_assets.definitions import build_defs, resources_of
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
@@ -62,8 +62,11 @@ def run(
     """Carry one session from sync to brief: data, checks, forecasts, signals, orders."""
     settings = _settings()
     day = _session(settings, session) if session else _newest_session(settings)
-    definitions = build_defs(settings)
-    resources = resources_of(settings)
+    resources = _resources(settings)
+    # A run lives for seconds and keeps most of what it makes: walking all of it again and again finds nothing to free.
+    gc.set_threshold(200_000, 50, 50)
+    from bentleybot_assets.definitions import defs as definitions
+
     ledger = resources["ledger"].open()
     was_decided = bool(ledger.decided([day], settings.policy.strategy))
     with _instance(settings) as instance:
@@ -90,7 +93,7 @@ def table(
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Print a table as it was last published."""
-    warehouse = resources_of(_settings())["warehouse"].open()
+    warehouse = _resources(_settings())["warehouse"].open()
     try:
         contract = contract_for(key.split("/"))
         if session and not contract.is_by_session():
@@ -109,7 +112,7 @@ def sql(
     """Query the tables with DuckDB; without a query, at a prompt."""
     import duckdb
 
-    connection = open_sql(Path(resources_of(_settings())["warehouse"].folder))
+    connection = open_sql(Path(_resources(_settings())["warehouse"].folder))
     if query is not None:
         try:
             _print_frame(connection.sql(query).pl(), output)
@@ -152,7 +155,7 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         "disk",
         f"{free:.1f} GiB free at {existing}" + ("" if free > 1 else ": free some"),
     )
-    resources = resources_of(settings)
+    resources = _resources(settings)
     for name in settings.connections:
         problem = resources["airbyte"].check(name)
         yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
@@ -203,7 +206,7 @@ def _execute(
 
 
 def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessResult, reasons: list[str]) -> None:
-    resources = resources_of(settings)
+    resources = _resources(settings)
     warehouse = resources["warehouse"].open()
     checks = result.get_asset_check_evaluations()
     passed = sum(check.passed for check in checks)
@@ -260,6 +263,13 @@ def _settings() -> Settings:
         return Settings.load()
     except InvalidSettingsError as error:
         _fail(str(error))
+
+
+def _resources(settings: Settings) -> dict[str, Any]:
+    """The desk's resources. Imported late: the module builds the code location, which needs sound settings."""
+    from bentleybot_assets.definitions import resources_of
+
+    return resources_of(settings)
 
 
 def _day(text: str) -> date:
