@@ -174,8 +174,7 @@ def lowest_to_price(low: pl.Expr, price: pl.Expr, n: int) -> pl.Expr:
 
 def volume_to_mean(volume: pl.Expr, n: int) -> pl.Expr:
     """Volume over its mean of ``n`` bars; null where nothing was traded."""
-    mean = volume.rolling_mean(n)
-    return pl.when(mean > 0).then(volume / mean)
+    return volume / volume.rolling_mean(n).replace(0.0, None)
 
 
 def price_volume_correlation(price: pl.Expr, volume: pl.Expr, n: int) -> pl.Expr:
@@ -187,7 +186,7 @@ def stochastic(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.E
     """Where the close stands between lowest low and highest high of ``n`` bars; null where these coincide."""
     lowest = low.rolling_min(n)
     span = high.rolling_max(n) - lowest
-    return pl.when(span > 0).then((close - lowest) / span)
+    return (close - lowest) / span.replace(0.0, None)
 
 
 def _true_range(high: pl.Expr, low: pl.Expr, close: pl.Expr) -> pl.Expr:

@@ -54,6 +54,7 @@ class Refit:
     """One model version: what it was trained on and which sessions it serves.
 
     Attributes:
+        identity: what its name is made from, beside the training rows.
         serves_to: the end of the year; it need not be a session.
         newest_exit_session: by then every outcome in the training window was known; before ``serves_from``.
         training: the rows it was fitted on (symbol, session, features, ``forward_rank``), sorted by session
@@ -61,7 +62,7 @@ class Refit:
     """
 
     algorithm: str
-    model_version: str
+    identity: tuple[object, ...]
     serves_from: date
     serves_to: date
     train_start: date
@@ -70,6 +71,14 @@ class Refit:
     features: tuple[str, ...]
     parameters: str
     training: pl.DataFrame
+
+    @functools.cached_property
+    def model_version(self) -> str:
+        """Name of the version: the hash of code, parameters and training rows."""
+        digest = hashlib.sha256(repr(self.identity).encode())
+        if self.training.height:
+            digest.update(self.training.select(*self.features, TARGET).to_numpy(order="c").tobytes())
+        return digest.hexdigest()[:16]
 
 
 def refits(
@@ -214,13 +223,10 @@ class _Window:
         training: pl.DataFrame,
     ) -> Refit:
         settings = json.dumps(parameters, sort_keys=True)
-        identity = (algorithm, settings, self.horizon, features, self.feature_version, ARITHMETIC_VERSION)
-        digest = hashlib.sha256(repr((*identity, self.serves_from.isoformat())).encode())
-        if training.height:
-            digest.update(training.select(*features, TARGET).to_numpy(order="c").tobytes())
+        versions = (self.feature_version, ARITHMETIC_VERSION)
         return Refit(
             algorithm=algorithm,
-            model_version=digest.hexdigest()[:16],
+            identity=(algorithm, settings, self.horizon, features, *versions, self.serves_from.isoformat()),
             serves_from=self.serves_from,
             serves_to=self.serves_to,
             train_start=window["session"][0],

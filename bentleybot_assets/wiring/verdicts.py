@@ -40,25 +40,34 @@ def verdicts(
     instance: dg.DagsterInstance, table: PublishedTable, session: date, *, blocking_only: bool = False
 ) -> list[Verdict]:
     """How the checks of a table stand; for a table by session, how they stand for ``session``."""
-    return [
-        _verdict(_newest(instance, table, spec.key, session), spec.name)
-        for spec in table.checks
-        if spec.blocking or not blocking_only
-    ]
+    specs = [spec for spec in table.checks if spec.blocking or not blocking_only]
+    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key([spec.key for spec in specs])
+    return [_verdict(_stands(instance, table, spec.key, session, newest.get(spec.key)), spec.name) for spec in specs]
 
 
-def _newest(
-    instance: dg.DagsterInstance, table: PublishedTable, check: dg.AssetCheckKey, session: date
+def _stands(
+    instance: dg.DagsterInstance,
+    table: PublishedTable,
+    check: dg.AssetCheckKey,
+    session: date,
+    newest: AssetCheckExecutionRecord | None,
 ) -> AssetCheckExecutionRecord | None:
-    # A run plans all of its checks when it starts: such a record says nothing about the table yet.
-    records = instance.event_log_storage.get_asset_check_execution_history(
+    """The newest completed record of a check: most often the newest of all."""
+
+    def counts(record: AssetCheckExecutionRecord) -> bool:
+        # A run plans all of its checks when it starts: such a record says nothing about the table yet.
+        return record.status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES and (
+            not table.is_by_session or _is_of(instance, record, session)
+        )
+
+    if newest is None or counts(newest):
+        return newest
+    history = instance.event_log_storage.get_asset_check_execution_history(
         check,
         limit=_SEARCHED if table.is_by_session else 1,
         status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     )
-    if not table.is_by_session:
-        return records[0] if records else None
-    return next((record for record in records if _is_of(instance, record, session)), None)
+    return next((record for record in history if counts(record)), None)
 
 
 def _is_of(instance: dg.DagsterInstance, record: AssetCheckExecutionRecord, session: date) -> bool:
