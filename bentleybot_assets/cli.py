@@ -5,8 +5,6 @@ Does not belong here: anything that the asset graph does; the command only start
 
 from __future__ import annotations
 
-import atexit
-import gc
 import json
 import shutil
 import sqlite3
@@ -65,10 +63,6 @@ def run(
     settings = _settings()
     day = _session(settings, session) if session else _newest_session(settings)
     resources = _resources(settings)
-    # A run lives for seconds and keeps most of what it makes: walking all of it again and again finds nothing to free,
-    # and taking it apart at the end costs a tenth of the whole run.
-    gc.set_threshold(200_000, 50, 50)
-    atexit.register(gc.freeze)
     # skops looks for the home of 850 functions in every module loaded so far: the earlier, the cheaper.
     import skops.io  # noqa: F401
 
@@ -188,7 +182,10 @@ def _execute(
     steps = len(job.graph.node_dict)
     run_id = str(uuid.uuid4())
     columns = (TextColumn("[bold]{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with ExitStack() as run_end, Progress(*columns, console=err, refresh_per_second=4) as progress:
+    with (
+        ExitStack() as run_end,
+        Progress(*columns, console=err, refresh_per_second=4, auto_refresh=err.is_terminal) as progress,
+    ):
         task = progress.add_task("starting", total=steps)
 
         def follow(entry: dg.EventLogEntry) -> None:
