@@ -28,6 +28,7 @@ from rich.table import Table
 
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
+from bentleybot_assets.resources.processes import is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
@@ -71,6 +72,7 @@ def run(
     ledger = resources["ledger"].open()
     was_decided = bool(ledger.decided([day], settings.policy.strategy))
     with _instance(settings) as instance:
+        _close_abandoned_runs(instance)
         result = _execute(definitions, instance, _DAILY_JOB, day)
         reasons: list[str] = []
         if not result.success:
@@ -205,9 +207,18 @@ def _execute(
             instance=instance,
             partition_key=day.isoformat(),
             run_id=run_id,
+            # Whoever typed the command decides whether to try again.
+            tags={**name_of_this_process(), "dagster/max_retries": "0"},
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+
+
+def _close_abandoned_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs of this command as failed that say they are going on although their process is gone."""
+    for abandoned in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        if is_gone(abandoned.tags):
+            instance.report_run_failed(abandoned, "Its process died; what it had published by then stands.")
 
 
 def _hold_open(instance: dg.DagsterInstance, run_id: str, until: ExitStack) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from dotenv import dotenv_values
@@ -238,6 +239,17 @@ class Settings(BaseSettings):
     yahoo_finance_api_key: SecretStr | None = Field(None, validation_alias="YAHOO_FINANCE_API_KEY")
     banking_api_key: SecretStr | None = Field(None, validation_alias="BANKING_API_KEY")
     news_api_key: SecretStr | None = Field(None, validation_alias="NEWS_API_KEY")
+
+    @field_validator("mlflow_url")
+    @classmethod
+    def _refuse_passwords_of_servers(cls, url: str | None) -> str | None:
+        # MLflow's messages show the address of a server as it is.
+        if url and url.startswith(("http://", "https://")) and urlsplit(url).password is not None:
+            raise ValueError(
+                "the address must not hold a password, because MLflow shows it in its messages; export "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+            )
+        return url
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Settings:

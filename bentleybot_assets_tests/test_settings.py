@@ -150,6 +150,19 @@ def test_of_two_names_for_one_thing_the_current_one_wins(folder: Path, monkeypat
 SECRETS = ("MYSQL_PASSWORD", "YAHOO_FINANCE_API_KEY", "BANKING_API_KEY", "NEWS_API_KEY")
 
 
+def test_the_address_of_an_mlflow_server_holds_no_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://desk:hunter2@mlflow.example:5000")
+    with pytest.raises(InvalidSettingsError, match=r"(?s)MLFLOW_TRACKING_URI.*MLFLOW_TRACKING_PASSWORD") as refused:
+        Settings.load(folder)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_the_address_of_a_database_may_hold_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "mysql+pymysql://desk:hunter2@db.example/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert Settings.load(folder).mlflow_tracking_uri == address
+
+
 @pytest.mark.parametrize("variable", SECRETS)
 def test_a_secret_is_read_and_never_printed(folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "hunter2")

@@ -17,9 +17,7 @@ import json
 import logging
 import os
 import shutil
-import socket
 import sqlite3
-import subprocess
 import tempfile
 import time
 import uuid
@@ -34,6 +32,8 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import dagster as dg
+
+from bentleybot_assets.resources.processes import is_gone, name_of_this_process
 
 if TYPE_CHECKING:
     import polars as pl
@@ -89,9 +89,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         tags = {
             "dagster_run_id": context.run.run_id,
             "asset_key": asset,
-            "host": socket.gethostname(),
-            "pid": str(os.getpid()),
-            "process_started": str(_process_started(os.getpid())),
+            **name_of_this_process(),
         }
         run_id = client.create_run(experiment_id, run_name=asset, tags=tags).info.run_id
         try:
@@ -354,27 +352,8 @@ def _is_abandoned(run: Run, instance: dg.DagsterInstance) -> bool:
 
     A run that neither can tell anything about is left alone: it may be alive elsewhere.
     """
-    tags = run.data.tags
-    dagster_run = instance.get_run_by_id(tags["dagster_run_id"])
-    if dagster_run is not None and dagster_run.is_finished:
-        return True
-    return tags["host"] == socket.gethostname() and tags["process_started"] != str(_process_started(int(tags["pid"])))
-
-
-def _process_started(pid: int) -> str | None:
-    """When a process of this machine began: with its id that names it. None if there is no such process."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    if not boot.exists():
-        command = ["ps", "-o", "lstart=", "-p", str(pid)]
-        listed = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a number
-        return listed.stdout.strip() or None
-    try:
-        # After the command, which may hold anything; state and start time are fields 3 and 22 of proc(5).
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    is_dead = fields[0] in "ZX"
-    return None if is_dead else f"{boot.read_text().strip()}/{fields[19]}"
+    dagster_run = instance.get_run_by_id(run.data.tags["dagster_run_id"])
+    return (dagster_run is not None and dagster_run.is_finished) or is_gone(run.data.tags)
 
 
 def _registered(client: MlflowClient, model_version: str) -> ModelVersion | None:
