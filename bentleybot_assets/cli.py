@@ -94,6 +94,7 @@ def table(
     key: Annotated[str, typer.Argument(help="Asset key, for instance signals/trading_signals.")],
     session: Annotated[str | None, typer.Option(help="Only this session (YYYY-MM-DD).")] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to show; csv and json hold all.")] = 100,
 ) -> None:
     """Print a table as it was last published."""
     warehouse = _resources(_settings())["warehouse"].open()
@@ -104,6 +105,9 @@ def table(
         frame = warehouse.read(contract, [_day(session)] if session else None)
     except LookupError as error:
         _fail(str(error))
+    if output is Format.TABLE and frame.height > limit:
+        err.print(f"The first {limit} of {frame.height:,} rows; --limit shows more, --format csv all.")
+        frame = frame.head(limit)
     _print_frame(frame, output)
 
 

@@ -112,6 +112,16 @@ def test_tables_print_as_csv_and_json(finished_desk: Desk) -> None:
     assert csv["symbol"].to_list() == signals["symbol"].to_list() == [row["symbol"] for row in rows]
 
 
+def test_a_long_table_is_cut_and_says_so(finished_desk: Desk) -> None:
+    rows = warehouse_of(finished_desk).row_count(DailyBars)
+    shown = finished_desk.run("bentleybot", "table", "market/daily_bars", "--limit", "3")
+    assert shown.stdout.count("│ AAPL ") == 3
+    assert f"The first 3 of {rows:,} rows" in shown.stderr
+    assert (
+        finished_desk.run("bentleybot", "table", "market/daily_bars", "--format", "csv").stdout.count("\n") == rows + 1
+    )
+
+
 def test_sql_sees_the_tables(finished_desk: Desk) -> None:
     query = "SELECT session, count(*) AS n FROM trading__orders GROUP BY session"
     printed = finished_desk.run("bentleybot", "sql", query, "--format", "csv").stdout
