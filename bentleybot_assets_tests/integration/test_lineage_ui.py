@@ -51,7 +51,12 @@ def address(finished_desk: Desk) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            # It ignores what the process that started the tests ignored (as some launchers do): that is inherited.
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 def until_it_serves(server: subprocess.Popen[str]) -> Iterator[str]:
