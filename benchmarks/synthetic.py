@@ -1,4 +1,4 @@
-"""An Airbyte source of made-up bars: ``python -m benchmarks.synthetic spec|read`` speaks the protocol over a pipe.
+"""An Airbyte source of made-up bars: ``python -m benchmarks.synthetic spec|discover|read`` speaks the protocol over a pipe.
 
 :class:`SyntheticSource` is built from the parts of ``connectors.market``. :class:`PipedSource` is the same source in a
 process of its own, its messages written as JSON and parsed here, as every Airbyte destination but ours gets them.
@@ -20,6 +20,7 @@ import orjson
 import polars as pl
 from airbyte_cdk.entrypoint import launch
 from airbyte_cdk.models import (
+    AirbyteCatalog,
     AirbyteMessage,
     AirbyteMessageSerializer,
     ConfiguredAirbyteCatalog,
@@ -98,7 +99,15 @@ class SyntheticSource(AbstractSource):
 
 
 class PipedSource(SyntheticSource):
-    """The same source, read through its JSON pipe."""
+    """The same source behind its JSON pipe: a process each for its spec, its catalog and its records."""
+
+    def spec(self, logger: Any) -> ConnectorSpecification:  # noqa: ARG002
+        """Start the source's process and parse the spec that it prints."""
+        return next(message.spec for message in list(_piped("spec")) if message.spec)
+
+    def discover(self, logger: Any, config: Mapping[str, Any]) -> AirbyteCatalog:  # noqa: ARG002
+        """Start the source's process and parse the catalog that it prints."""
+        return next(message.catalog for message in list(_piped("discover", config=dict(config))) if message.catalog)
 
     def read(
         self,
@@ -109,18 +118,22 @@ class PipedSource(SyntheticSource):
     ) -> Iterator[AirbyteMessage]:
         """Start the source's process and parse what it prints."""
         assert not state, "the benchmark reads from the start"
-        with tempfile.TemporaryDirectory() as folder:
-            files = {"config": dict(config), "catalog": ConfiguredAirbyteCatalogSerializer.dump(catalog)}
-            command = [sys.executable, "-m", "benchmarks.synthetic", "read"]
-            for name, content in files.items():
-                path = Path(folder, f"{name}.json")
-                path.write_text(json.dumps(content, default=str))
-                command += [f"--{name}", str(path)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    yield AirbyteMessageSerializer.load(orjson.loads(line))
-            assert process.returncode == 0
+        return _piped("read", config=dict(config), catalog=ConfiguredAirbyteCatalogSerializer.dump(catalog))
+
+
+def _piped(verb: str, **files: Any) -> Iterator[AirbyteMessage]:
+    """What the source prints when it is asked to ``verb``, its arguments given as files."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.synthetic", verb]
+        for name, content in files.items():
+            path = Path(folder, f"{name}.json")
+            path.write_text(json.dumps(content, default=str))
+            command += [f"--{name}", str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                yield AirbyteMessageSerializer.load(orjson.loads(line))
+        assert process.returncode == 0
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledge
             "the table again.",
             allow_retries=False,
         )
-    ledger.clear_refusals(session, context.run_id)
+    ledger.clear_refusals(session, context.run.run_id)
 
 
 def _red_checks(instance: dg.DagsterInstance, session: date) -> Iterator[str]:

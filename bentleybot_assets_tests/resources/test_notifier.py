@@ -104,7 +104,8 @@ def report_in_a_process(path: str) -> int:
 
 
 def test_processes_tell_an_alert_once(path: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(RACERS) as pool:
+    # Not by fork: this process may have threads, and a child would wait for locks that they held.
+    with multiprocessing.get_context("forkserver").Pool(RACERS) as pool:
         told = pool.map(report_in_a_process, [str(path)] * RACERS)
     assert sum(told) == 30
     assert len(recorded(path)) == 30
