@@ -48,7 +48,7 @@ def measure(options: Options) -> Report:
             warm_up={"mode": "sample", "symbols": ["FB"]},
         ),
         "piped": function_case("JSON pipe, synthetic, both ends", sync, source=_PIPED, config=size, streams=bars),
-        "start": Case("one start of the piped source's process", (sys.executable, "-m", "benchmarks.synthetic", "spec")),
+        "start": Case("start of a process of the piped source", (sys.executable, "-m", "benchmarks.synthetic", "spec")),
     }
     samples = take_turns(cases, options.pick(3, 1))
     embedded, piped, start = (samples[name].median for name in ("synthetic", "piped", "start"))

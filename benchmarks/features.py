@@ -33,6 +33,7 @@ from bentleybot_assets.core.audit import audit
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 
 _LONGEST_WINDOW = 60
+_BAR_COLUMNS = ("symbol", "session", "high", "low", "close", "volume")
 _POLARS_TOLERANCE = 1e-9
 _QLIB_TOLERANCE = 1e-4
 """Qlib stores and returns 32-bit floats."""
@@ -87,18 +88,22 @@ def measure(options: Options) -> Report:
 def platform(section: Section, warehouse: str, output: str | None = None) -> None:
     """Read the bars from the warehouse and compute the features with the platform's indicators."""
     with section:
-        features = _grouped(ParquetWarehouse(Path(warehouse)).read(Bars).lazy(), _platform_features())
+        features = _grouped(_bars(warehouse), _platform_features())
     _keep(features, output)
 
 
 def platform_published(section: Section, warehouse: str, output: str | None = None) -> None:
     """The same, and the table of features audited and published."""
     with tempfile.TemporaryDirectory(dir=work_folder()) as folder, section:
-        features = _grouped(ParquetWarehouse(Path(warehouse)).read(Bars).lazy(), _platform_features())
+        features = _grouped(_bars(warehouse), _platform_features())
         outcome = audit(Features, features)
         assert outcome.published is not None
         ParquetWarehouse(Path(folder)).publish(Features, outcome.published)
     _keep(features, output)
+
+
+def _bars(warehouse: str) -> pl.LazyFrame:
+    return ParquetWarehouse(Path(warehouse)).read(Bars, columns=_BAR_COLUMNS).lazy()
 
 
 def bare_over(section: Section, parquet: str, output: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""An Airbyte source of made-up bars: ``python -m benchmarks.synthetic spec|discover|read`` speaks the protocol over a pipe.
+"""An Airbyte source of made-up bars; ``python -m benchmarks.synthetic spec|discover|read`` writes it to a pipe.
 
 :class:`SyntheticSource` is built from the parts of ``connectors.market``. :class:`PipedSource` is the same source in a
 process of its own, its messages written as JSON and parsed here, as every Airbyte destination but ours gets them.

@@ -27,6 +27,9 @@ from bentleybot_assets.core.labels import ENTRY_LAG
 TOP_FRACTION = Fraction(3, 10)
 """Share of the members that is held; exact, so that 30 % of 10 is 3."""
 
+BAR_COLUMNS = ("symbol", "session", "total_return")
+"""Columns of ``market/daily_bars`` that a back-test needs."""
+
 _BPS = 1e-4
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +57,7 @@ def backtest(
 
     Args:
         out_of_sample: contract ``models/out_of_sample``, sorted by algorithm, symbol and session.
-        bars: ``market/daily_bars``, sorted by symbol and session.
+        bars: :data:`BAR_COLUMNS` of ``market/daily_bars``, sorted by symbol and session.
         labels: contract ``models/labels``, for the rank IC.
         horizon: sessions between rebalances, and horizon of the label.
         cost_bps: cost of trading one way, in basis points of the traded value; one number, or one per symbol.

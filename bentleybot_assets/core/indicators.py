@@ -15,6 +15,7 @@ All of them share these rules:
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import polars as pl
@@ -184,9 +185,9 @@ def price_volume_correlation(price: pl.Expr, volume: pl.Expr, n: int) -> pl.Expr
 
 def stochastic(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.Expr:
     """Where the close stands between lowest low and highest high of ``n`` bars; null where these coincide."""
-    lowest = low.rolling_min(n)
-    span = high.rolling_max(n) - lowest
-    return (close - lowest) / span.replace(0.0, None)
+    # (close - lowest) / (highest - lowest), written so that each window is computed once.
+    to_highest, from_lowest = high.rolling_max(n) - close, close - low.rolling_min(n)
+    return 1 / (1 + (to_highest / from_lowest).replace(math.nan, None))
 
 
 def _true_range(high: pl.Expr, low: pl.Expr, close: pl.Expr) -> pl.Expr:

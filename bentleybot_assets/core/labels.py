@@ -20,6 +20,10 @@ ENTRY_LAG = 1
 """Sessions from the decision to the close it is traded at: no trade at a price the decision has seen."""
 
 
+BAR_COLUMNS = ("symbol", "session", "total_return_close")
+"""Columns of ``market/daily_bars`` that labels are computed from."""
+
+
 def labels(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: Sequence[int] = HORIZONS) -> pl.DataFrame:
     """Forward returns of the universe's members, as contract ``models/labels``.
 
@@ -28,7 +32,7 @@ def labels(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: Sequence[int
     horizon. Sessions whose outcome is not known yet have no row.
 
     Args:
-        bars: ``market/daily_bars``, sorted by symbol and session, oldest first.
+        bars: :data:`BAR_COLUMNS` of ``market/daily_bars``, sorted by symbol and session, oldest first.
         instruments: ``market/instruments``; the memberships of a symbol must not overlap. Only instruments
             that are tradable members at the session of the decision are labelled and ranked.
         horizons: sessions held, each at least 1.
@@ -46,7 +50,7 @@ def labels(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: Sequence[int
         raise ValueError(f"Label horizons must be at least 1 session, not {list(horizons)}.")
     if bars.is_empty():
         return Labels.empty_frame()
-    numbered = _with_session_number(bars.select("symbol", "session", "total_return_close"))
+    numbered = _with_session_number(bars.select(BAR_COLUMNS))
     rows = pl.concat([_outcomes(numbered, horizon) for horizon in horizons])
     memberships = instruments.filter("is_tradable").select("symbol", "valid_from", "valid_to")
     is_member = pl.col("session").is_between("valid_from", pl.col("valid_to").fill_null(pl.col("session")))

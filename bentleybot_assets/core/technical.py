@@ -44,6 +44,9 @@ Wilder's indicators remember longer than that: what RSI was before 120 bars no l
 FEATURES = tuple(WARM_UP)
 """Names of the features, in the table's order."""
 
+BAR_COLUMNS = ("symbol", "session", "high", "low", "close", "volume", "total_return_close", "available_at")
+"""Columns of ``market/daily_bars`` that they are computed from."""
+
 
 def technical(bars: pl.DataFrame) -> pl.DataFrame:
     """Compute all features of all instruments; columns of contract ``features/technical``.
@@ -54,7 +57,7 @@ def technical(bars: pl.DataFrame) -> pl.DataFrame:
     and is known once the last of them is.
 
     Args:
-        bars: contract ``market/daily_bars``, sorted by symbol and session.
+        bars: :data:`BAR_COLUMNS` of contract ``market/daily_bars``, sorted by symbol and session.
 
     Raises:
         ValueError: the bars are not sorted by symbol and session, or a bar occurs twice.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
@@ -21,8 +21,19 @@ class Warehouse(Protocol):
     ``sessions`` names the slices of a table that is partitioned by session; without it the whole table is meant.
     """
 
-    def read(self, contract: type[Contract], sessions: Collection[date] | None = None) -> pl.DataFrame:
+    def read(
+        self,
+        contract: type[Contract],
+        sessions: Collection[date] | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
         """The table or its slices, sorted by its grain (a log: in order of delivery).
+
+        Args:
+            contract: whose table.
+            sessions: only these slices.
+            columns: only these columns, in this order; None means all.
 
         Raises:
             MissingTableError: it was never published; the message says which asset to materialise.

@@ -17,12 +17,16 @@ from bentleybot_assets.warehouse.base import MissingTableError
 MAY_BE_MISSING = "bentleybot/may_be_missing"
 """Input metadata: load an empty frame where the table was never published, instead of failing."""
 
+COLUMNS = "columns"
+"""Input metadata, the name that Dagster's own database I/O managers use: load these columns only."""
+
 
 class WarehouseIOManager(dg.ConfigurableIOManager):
     """Publishes audited frames to the warehouse and loads them as the input's annotation asks.
 
-    ``pl.DataFrame`` and ``pd.DataFrame`` get the table, or the run's sessions of a table that is partitioned by them;
-    ``pl.LazyFrame`` always gets the whole table to choose from, so that a session's run reads only what it needs.
+    ``pl.DataFrame`` and ``pd.DataFrame`` get the table, or the run's sessions of a table that is partitioned by them,
+    and of it the columns that the input's metadata ask for. ``pl.LazyFrame`` always gets the whole table to choose
+    from, so that a session's run reads only what it needs.
     """
 
     warehouse: WarehouseResource
@@ -42,16 +46,17 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         """
         wanted = context.dagster_type.typing_type
         contract = contract_for(context.asset_key.path)
+        columns = context.definition_metadata.get(COLUMNS)
         warehouse = self.warehouse.open()
         try:
             if wanted is pl.LazyFrame:
                 return warehouse.scan(contract)
             sessions = _sessions(context.asset_partition_keys) if context.has_asset_partitions else None
-            frame = warehouse.read(contract, sessions)
+            frame = warehouse.read(contract, sessions, columns=columns)
         except MissingTableError:
             if not _may_be_missing(context.definition_metadata):
                 raise
-            frame = contract.empty_frame()
+            frame = contract.empty_frame().select(columns or pl.all())
             if wanted is pl.LazyFrame:
                 return frame.lazy()
         if wanted is pl.DataFrame:

@@ -8,8 +8,10 @@ import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.features import Technical
+from bentleybot_assets.core.technical import BAR_COLUMNS
 from bentleybot_assets.core.technical import technical as compute
 from bentleybot_assets.wiring import previews
+from bentleybot_assets.wiring.io_manager import COLUMNS
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 _LONGEST_WINDOW = 252
@@ -46,7 +48,7 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
     kinds={"polars", "parquet"},
     checks=[windows_fill_once],
     preview=preview,
-    ins={"bars": dg.AssetIn(key=["market", "daily_bars"])},
+    ins={"bars": dg.AssetIn(key=["market", "daily_bars"], metadata={COLUMNS: list(BAR_COLUMNS)})},
 )
 def technical(bars: pl.DataFrame) -> pl.DataFrame:
     """Compute every technical feature over the whole history."""

@@ -8,10 +8,12 @@ import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.models import Backtest
+from bentleybot_assets.core.backtest import BAR_COLUMNS
 from bentleybot_assets.core.backtest import backtest as compute
 from bentleybot_assets.core.evaluation import is_too_good
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.wiring import previews
+from bentleybot_assets.wiring.io_manager import COLUMNS
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 _TOLERANCE = 1e-12
@@ -59,7 +61,7 @@ def preview(frame: pl.DataFrame) -> dict[str, Any]:
     preview=preview,
     ins={
         "out_of_sample": dg.AssetIn(key=["models", "out_of_sample"]),
-        "bars": dg.AssetIn(key=["market", "daily_bars"]),
+        "bars": dg.AssetIn(key=["market", "daily_bars"], metadata={COLUMNS: list(BAR_COLUMNS)}),
         "labels": dg.AssetIn(key=["models", "labels"]),
     },
 )

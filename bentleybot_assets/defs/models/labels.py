@@ -6,9 +6,10 @@ import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.models import Labels
-from bentleybot_assets.core.labels import HORIZONS
+from bentleybot_assets.core.labels import BAR_COLUMNS, HORIZONS
 from bentleybot_assets.core.labels import labels as compute
 from bentleybot_assets.resources.desk import Desk
+from bentleybot_assets.wiring.io_manager import COLUMNS
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 
@@ -25,7 +26,7 @@ def positions_are_entered_after_the_decision(frame: pl.DataFrame) -> Finding:
     kinds={"polars", "parquet"},
     checks=[positions_are_entered_after_the_decision],
     ins={
-        "bars": dg.AssetIn(key=["market", "daily_bars"]),
+        "bars": dg.AssetIn(key=["market", "daily_bars"], metadata={COLUMNS: list(BAR_COLUMNS)}),
         "instruments": dg.AssetIn(key=["market", "instruments"]),
     },
 )
