@@ -133,16 +133,21 @@ def _grouped(bars: pl.LazyFrame, features: Mapping[str, pl.Expr]) -> pl.DataFram
 
 
 def _platform_features() -> dict[str, pl.Expr]:
+    """The formulas with the platform's indicators where it has them, and as carefully as it writes the others.
+
+    Null, not infinite or NaN, where nothing was traded or the price never moved; each window computed once.
+    """
     high, low, close, volume = (pl.col(name) for name in ("high", "low", "close", "volume"))
+    to_highest, from_lowest = high.rolling_max(14) - close, close - low.rolling_min(14)
     return {
         **{f"ret{n}": indicators.simple_return(close, n) for n in (1, 5, 20, 60)},
-        **{f"ma{n}": indicators.mean_to_price(close, n) for n in (5, 20, 60)},
-        **{f"std{n}": indicators.deviation_to_price(close, n) for n in (5, 20)},
-        "max20": indicators.highest_to_price(high, close, 20),
-        "min20": indicators.lowest_to_price(low, close, 20),
-        "vr20": indicators.volume_to_mean(volume, 20),
-        "corr20": indicators.price_volume_correlation(close, volume, 20),
-        "stoch14": indicators.stochastic(high, low, close, 14),
+        **{f"ma{n}": close.rolling_mean(n) / close for n in (5, 20, 60)},
+        **{f"std{n}": close.rolling_std(n) / close for n in (5, 20)},
+        "max20": high.rolling_max(20) / close,
+        "min20": low.rolling_min(20) / close,
+        "vr20": volume / volume.rolling_mean(20).replace(0.0, None),
+        "corr20": pl.rolling_corr(close, volume.log1p(), window_size=20),
+        "stoch14": 1 / (1 + (to_highest / from_lowest).replace(math.nan, None)),
     }
 
 

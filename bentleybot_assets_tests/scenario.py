@@ -77,6 +77,7 @@ def corporate_actions(
             "ex_date": ex_date,
             "action": action,
             "value": value,
+            "is_withdrawn": False,
             "currency": "USD",
             "event_at": close_at(ex_date),
             "available_at": close_at(ex_date) + DATA_DELAY,

@@ -7,7 +7,7 @@ import polars as pl
 from pandera.api.polars.types import PolarsData
 
 from bentleybot_assets.contracts._base import SYMBOL_PATTERN, Contract, TableRules, Utc, column
-from bentleybot_assets.contracts.sessions import FRIDAY, closures
+from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, FRIDAY, closures
 
 ASSET_CLASSES = ("equity", "etf", "index")
 
@@ -31,6 +31,9 @@ class Instruments(Contract):
 
 class DailyBars(Contract):
     """One closed, deduplicated bar per instrument and exchange session, oldest first.
+
+    Of a bar that its source corrected, the newest values stand here; the raw log keeps the others. A session is
+    decided on the values that were known at its cut-off.
 
     Instruments for which the source has only a close (a fund's NAV, an adjusted close) fill ``mark_price`` and
     the total-return columns; their open, high, low, close and volume are null.
@@ -61,7 +64,7 @@ class DailyBars(Contract):
     is_outlier: bool = column("The return exceeds 8 trailing standard deviations without a corporate action")
     currency: str = column("ISO 4217 currency of the prices", str_matches=r"^[A-Z]{3}$")
     event_at: Utc = column("When the bar closed")
-    available_at: Utc = column("When the bar could first be known")
+    available_at: Utc = column("When the bar could first be known, with the actions that entered its return")
     is_modelled: bool = column("available_at follows the publication rule instead of being observed")
     fetched_at: Utc = column("When this version was fetched or recorded")
     source: str = column("Where the bar comes from")
@@ -71,6 +74,15 @@ class DailyBars(Contract):
     def _session_is_a_nyse_session(cls, data: PolarsData) -> pl.LazyFrame:
         day = pl.col(data.key)
         return data.lazyframe.select((day.dt.weekday() <= FRIDAY) & ~day.is_in(closures().implode()))
+
+    @pa.check("session", name="session_is_the_exchange_date_of_its_close")
+    def _session_is_the_exchange_date_of_its_close(cls, data: PolarsData) -> pl.LazyFrame:
+        closed_on = pl.col("event_at").dt.convert_time_zone(EXCHANGE_TIMEZONE).dt.date()
+        return data.lazyframe.select(closed_on == pl.col(data.key))
+
+    @pa.check("available_at", name="bar_is_known_after_it_closed")
+    def _bar_is_known_after_it_closed(cls, data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col(data.key) >= pl.col("event_at"))
 
     @pa.check("session", name="bar_was_closed_when_fetched")
     def _bar_was_closed_when_fetched(cls, data: PolarsData) -> pl.LazyFrame:

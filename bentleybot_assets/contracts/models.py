@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from bentleybot_assets.contracts._base import SYMBOL_PATTERN, Contract, TableRules, column
+from bentleybot_assets.contracts._base import SYMBOL_PATTERN, Contract, TableRules, Utc, column
 
 ALGORITHMS = ("momentum", "ridge")
 
@@ -25,6 +25,7 @@ class Labels(Contract):
     exit_session: pl.Date = column("Session at whose close the position is left")
     forward_return: float = column("Total return from entry to exit", unit="fraction", gt=-1)
     forward_rank: float = column("Rank of forward_return among the session's members", ge=-0.5, le=0.5)
+    available_at: Utc = column("When the outcome could first be known")
 
 
 class OutOfSample(Contract):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandera.polars as pa
 import polars as pl
+from pandera.config import ValidationDepth, config_context
 from pandera.errors import SchemaError, SchemaErrorReason
 
 from bentleybot_assets.contracts._base import Contract
@@ -128,7 +129,9 @@ def _evaluate(contract: type[Contract], frame: pl.DataFrame) -> tuple[list[Fault
         faults = _structure_faults(contract, frame)
         if faults:
             return faults, []
-        contract.to_schema().validate(frame, lazy=True)
+        # Stated here, because the environment may tell pandera to look at less, or at nothing.
+        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+            contract.to_schema().validate(frame, lazy=True)
     except pa.errors.SchemaErrors as found:
         return [], [_broken_rule(contract, frame, error) for error in found.schema_errors]
     return [], []

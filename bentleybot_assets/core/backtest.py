@@ -46,10 +46,10 @@ def backtest(
 ) -> pl.DataFrame:
     """Follow each algorithm's forecasts, as contract ``models/backtest``.
 
-    Long-only and fully invested: every ``horizon`` sessions, counted from the algorithm's first forecast, the
-    30 % of the members with the best scores (rounded up, ties by symbol) are bought in equal weights at the
-    close of the next session. Between trades the weights drift with total returns. The benchmark holds every
-    member that any algorithm scored, in equal weights, bought at the same closes at the same cost.
+    Long-only and fully invested: every ``horizon`` sessions, counted from the first forecast of any algorithm so that
+    all trade on the same days, the 30 % of the members with the best scores (rounded up, ties by symbol) are bought in
+    equal weights at the close of the next session. Between trades the weights drift with total returns. The benchmark
+    holds every member that any algorithm scored, in equal weights, bought at the same closes at the same cost.
 
     An instrument without a bar at the trading session cannot be bought. One without a bar while it is held
     earns nothing until its next bar, whose total return covers the gap; if none follows, it is sold at its
@@ -63,7 +63,7 @@ def backtest(
         cost_bps: cost of trading one way, in basis points of the traded value; one number, or one per symbol.
 
     Returns:
-        One row per algorithm and session from its first forecast to its last. Returns and cost are fractions
+        One row per algorithm and session from its first decision to its last forecast. Returns and cost are fractions
         of the equity at the previous close, ``net_return`` is exactly ``gross_return - cost``. ``rank_ic`` is
         null while the outcome is unknown.
 
@@ -150,10 +150,11 @@ class _Market:
     cost_rates: Floats
 
     def follow(self, forecasts: pl.DataFrame, horizon: int) -> pl.DataFrame:
-        """One algorithm and its benchmark, from its first forecast to its last."""
+        """One algorithm and its benchmark, from its first decision to its last forecast."""
         scores = _grid(forecasts, "score", self.sessions, self.symbols)
         scored = np.flatnonzero(np.isfinite(scores).any(axis=1))
         first, last = int(scored[0]), int(scored[-1])
+        first += -first % horizon
         decisions = range(first, last + 1 - ENTRY_LAG, horizon)
         strategy = self.hold({t + ENTRY_LAG: _best(scores[t]) for t in decisions})
         benchmark = self.hold({t + ENTRY_LAG: self.is_member[t] for t in decisions})

@@ -19,6 +19,12 @@ OUTLIER_DEVIATIONS = 8
 OUTLIER_WINDOW = 63
 """Sessions, not counting the judged one, over which that deviation is taken."""
 
+BAR_KEY = ("symbol", "session")
+"""What identifies a delivered bar."""
+
+ACTION_KEY = ("symbol", "ex_date", "action")
+"""What identifies a delivered corporate action."""
+
 _PRICES = ("open", "high", "low", "close")
 _IS_FULLY_ADJUSTED = pl.col("price_source") == "fully_adjusted_close"
 
@@ -26,8 +32,9 @@ _IS_FULLY_ADJUSTED = pl.col("price_source") == "fully_adjusted_close"
 def daily_bars(raw_bars: pl.DataFrame, corporate_actions: pl.DataFrame, instruments: pl.DataFrame) -> pl.DataFrame:
     """Clean the bars of all instruments; columns of contract ``market/daily_bars``, sorted by symbol and session.
 
-    - **Deliveries.** Of each bar the newest version counts (:func:`newest_versions`). Different versions fetched
-      at the same instant both stay: the audit refuses the table.
+    - **Deliveries.** Of each bar the newest version counts (:func:`newest_versions`), known since the first one was.
+      Different versions fetched at the same instant both stay: the audit refuses the table. An action that its
+      source withdrew is none.
     - **Splits.** All prices of an instrument are brought to its newest basis: that of the last bar if it is
       unadjusted, of the last fetch if the source adjusts for splits. Each price is divided, and each volume
       multiplied, by the splits after its own basis: after its session, or after the day it was fetched. So a
@@ -37,7 +44,8 @@ def daily_bars(raw_bars: pl.DataFrame, corporate_actions: pl.DataFrame, instrume
     - **Total return** since the instrument's previous good bar: (close + dividends that went ex since) / previous
       close - 1; the ratio of closes where they are fully adjusted. Dividends come per share as split-adjusted on the
       day they were fetched and follow the prices from there. The index starts at the first ``mark_price`` and
-      compounds forward, so later bars and dividends never change it.
+      compounds forward, so later bars and dividends never change it. A return is not known before the action that
+      entered it.
     - **Bad rows**, those that break a rule of the contract, pass through as delivered for the audit to set aside.
       They enter no return and no index of a good row; their own index is a neutral 1.0.
 
@@ -53,7 +61,7 @@ def daily_bars(raw_bars: pl.DataFrame, corporate_actions: pl.DataFrame, instrume
             is ambiguous, has no positive value, or pays in another currency.
     """
     followed = instruments.group_by("symbol").agg(pl.col("is_close_only").any())
-    versions = newest_versions(raw_bars.join(followed, on="symbol", how="semi"), ("symbol", "session"))
+    versions = newest_versions(raw_bars.join(followed, on="symbol", how="semi"), BAR_KEY)
     bars = _as_delivered(versions.join(followed, on="symbol", maintain_order="left"))
     actions = _actions(corporate_actions.join(followed, on="symbol", how="semi"))
     columns = DailyBars.polars_schema().keys()
@@ -107,14 +115,15 @@ def _actions(corporate_actions: pl.DataFrame) -> pl.DataFrame:
     Raises:
         ValueError: an action is ambiguous or has no positive, finite value.
     """
-    key = ("symbol", "ex_date", "action")
-    actions = newest_versions(corporate_actions, key).sort(key, maintain_order=True)
+    actions = newest_versions(corporate_actions, ACTION_KEY).filter(~pl.col("is_withdrawn"))
+    actions = actions.sort(ACTION_KEY, maintain_order=True)
     wrong = actions.filter(
-        pl.struct(key).is_duplicated() | ~(pl.col("value").is_finite() & (pl.col("value") > 0)).fill_null(value=False)
+        pl.struct(ACTION_KEY).is_duplicated()
+        | ~(pl.col("value").is_finite() & (pl.col("value") > 0)).fill_null(value=False)
     )
     if not wrong.is_empty():
         first = wrong.row(0, named=True)
-        values = wrong.filter(*(pl.col(name) == first[name] for name in key))["value"].to_list()
+        values = wrong.filter(*(pl.col(name) == first[name] for name in ACTION_KEY))["value"].to_list()
         raise ValueError(
             f"raw/market/corporate_actions: {first['action']} of {first['symbol']} with ex_date {first['ex_date']} "
             f"from {first['source']} has value {' and '.join(map(str, values))}; it should be one positive number. "
@@ -154,6 +163,7 @@ def _add_returns(bars: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
         bars.join(_effects(bars, actions), on=["symbol", "session"], how="left", maintain_order="left")
         .with_columns(total_return=(price + pl.col("dividend").fill_null(0.0)) / price.shift(1).over("symbol") - 1)
         .with_columns(
+            available_at=pl.max_horizontal("available_at", "action_available_at"),
             total_return_close=(price.first() * (1 + total_return.fill_null(0.0)).cum_prod()).over("symbol"),
             is_outlier=(is_large & pl.col("dividend").is_null()).fill_null(value=False),
         )
@@ -163,7 +173,8 @@ def _add_returns(bars: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
 def _effects(bars: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     """Per symbol and session with an action: the dividends per share on the prices' basis, 0 if there is none.
 
-    An action takes effect at the first bar on or after its ex-date.
+    An action takes effect at the first bar on or after its ex-date. ``action_available_at`` is when the last of them
+    became known.
     """
     sessions = bars.select("symbol", "session", "basis_on", "price_source", price_currency="currency")
     effects = (
@@ -192,5 +203,5 @@ def _effects(bars: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     return (
         effects.with_columns(pl.when(is_paid).then(pl.col("value") / factor).otherwise(0.0).alias("dividend"))
         .group_by("symbol", "session", maintain_order=True)
-        .agg(pl.col("dividend").sum())
+        .agg(pl.col("dividend").sum(), action_available_at=pl.col("available_at").max())
     )

@@ -6,6 +6,7 @@ Does not belong here: what a record means.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 
@@ -16,8 +17,10 @@ _KNOWLEDGE = ("available_at", "is_modelled", "fetched_at")
 def newest_versions(log: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """The version of each record that was fetched last, whatever the order of the deliveries.
 
-    A version that was merely delivered again, unchanged, keeps the delivery that first told it: it has been known
-    since then. Different versions that were fetched at the same instant all stay, so that an audit can refuse them.
+    Its ``available_at`` and ``is_modelled`` are those of the record's first version: a correction does not make a
+    record younger. (What an earlier decision knew of it: :func:`as_of`.) A version that was merely delivered again,
+    unchanged, keeps the ``fetched_at`` that first told it. Different versions that were fetched at the same instant
+    all stay, so that an audit can refuse them.
 
     Args:
         log: rows of a raw contract; has ``key``, ``fetched_at``, ``available_at`` and ``is_modelled``.
@@ -48,4 +51,28 @@ def newest_versions(log: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
         .filter(pl.when("_is_ambiguous").then(is_last_fetched).otherwise(pl.col("_is_current") & is_unchanged_since))
         .filter(pl.col("_is_ambiguous") | (row == row.first().over(key)))
     )
+    first = (
+        repeated.sort("fetched_at", "available_at", "is_modelled")
+        .group_by(key)
+        .agg(pl.col("available_at", "is_modelled").first())
+    )
+    current = current.drop("available_at", "is_modelled").join(
+        first, on=list(key), nulls_equal=True, maintain_order="left"
+    )
     return pl.concat([log.filter(~is_repeated), current.select(log.columns)])
+
+
+def known_at(key: Sequence[str]) -> pl.Expr:
+    """When each delivered version became known.
+
+    The first version of a record: when it says so. A later one tells something else or the same again, and may claim
+    the record's publication time; it was not known before it was fetched.
+    """
+    fetched_at = pl.col("fetched_at")
+    is_first = fetched_at == fetched_at.min().over(key)
+    return pl.when(is_first).then("available_at").otherwise(pl.max_horizontal("available_at", fetched_at))
+
+
+def as_of(log: pl.DataFrame, key: Sequence[str], instant: datetime) -> pl.DataFrame:
+    """The part of a log that was known at ``instant``; columns and order of ``log``."""
+    return log.filter(known_at(key) <= instant)

@@ -49,30 +49,34 @@ def forecasts(
         )
     is_member = (pl.col("valid_from") <= session) & (pl.col("valid_to") >= session).fill_null(value=True)
     expected = instruments.filter("is_tradable", is_member)["symbol"]
-    if members.height < MIN_COVERAGE * len(expected):
-        missing = sorted(set(expected) - set(members["symbol"]))
-        raise ValueError(
-            f"Only {members.height} of {len(expected)} members have features at session {session}; "
-            f"{', '.join(missing)} lack them. Sync the market connection again, or take them off the watchlist."
-        )
     if versions.is_empty():
         raise ValueError(
             f"No version of models/return_forecaster serves session {session}. Materialise it on newer data."
         )
-    return pl.concat(
-        _ranked(members, version, load) for version in versions.sort("algorithm").iter_rows(named=True)
-    ).sort("model_version", "symbol", "session")
+    ranked = []
+    for version in versions.sort("algorithm").iter_rows(named=True):
+        scores = _scores(members, version, load)
+        if scores.height < MIN_COVERAGE * len(expected):
+            missing = sorted(set(expected) - set(scores["symbol"]))
+            raise ValueError(
+                f"Only {scores.height} of {len(expected)} members have the features at session {session} that "
+                f"{version['algorithm']} (version {version['model_version']}) needs; {', '.join(missing)} lack them. "
+                "Sync the market connection again, or take them off the watchlist."
+            )
+        ranked.append(_ranked(scores, version))
+    return pl.concat(ranked).sort("model_version", "symbol", "session")
 
 
-def _ranked(members: pl.DataFrame, version: dict[str, object], load: Callable[[str], Ridge]) -> pl.DataFrame:
-    model_version = str(version["model_version"])
+def _scores(members: pl.DataFrame, version: dict[str, object], load: Callable[[str], Ridge]) -> pl.DataFrame:
     if version["algorithm"] == "momentum":
-        scores = members.select("symbol", "session", score=pl.col(MOMENTUM)).drop_nulls("score")
-    else:
-        scores = forecast(load(model_version), members)
+        return members.select("symbol", "session", score=pl.col(MOMENTUM)).drop_nulls("score")
+    return forecast(load(str(version["model_version"])), members)
+
+
+def _ranked(scores: pl.DataFrame, version: dict[str, object]) -> pl.DataFrame:
     best_is_one = (pl.col("score").rank("average") - 1) / pl.max_horizontal(pl.len() - 1, 1)
     return scores.with_columns(
-        model_version=pl.lit(model_version),
+        model_version=pl.lit(version["model_version"]),
         algorithm=pl.lit(version["algorithm"]),
         percentile=best_is_one,
         is_champion=pl.lit(version["is_champion"]),

@@ -15,7 +15,6 @@ All of them share these rules:
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import polars as pl
@@ -151,43 +150,6 @@ def bollinger(price: pl.Expr, n: int = 20, deviations: float = 2.0) -> Bollinger
     reach = deviations * deviation
     percent_b = pl.when(deviation > 0).then((price - middle) / (2 * reach) + 0.5)
     return Bollinger(middle - reach, middle, middle + reach, percent_b)
-
-
-def mean_to_price(price: pl.Expr, n: int) -> pl.Expr:
-    """Mean of ``n`` bars over the price."""
-    return price.rolling_mean(n) / price
-
-
-def deviation_to_price(price: pl.Expr, n: int) -> pl.Expr:
-    """Sample standard deviation of ``n`` bars over the price."""
-    return price.rolling_std(n) / price
-
-
-def highest_to_price(high: pl.Expr, price: pl.Expr, n: int) -> pl.Expr:
-    """Highest high of ``n`` bars over the price."""
-    return high.rolling_max(n) / price
-
-
-def lowest_to_price(low: pl.Expr, price: pl.Expr, n: int) -> pl.Expr:
-    """Lowest low of ``n`` bars over the price."""
-    return low.rolling_min(n) / price
-
-
-def volume_to_mean(volume: pl.Expr, n: int) -> pl.Expr:
-    """Volume over its mean of ``n`` bars; null where nothing was traded."""
-    return volume / volume.rolling_mean(n).replace(0.0, None)
-
-
-def price_volume_correlation(price: pl.Expr, volume: pl.Expr, n: int) -> pl.Expr:
-    """Pearson correlation of the price and log(volume + 1) over ``n`` bars."""
-    return pl.rolling_corr(price, volume.log1p(), window_size=n)
-
-
-def stochastic(high: pl.Expr, low: pl.Expr, close: pl.Expr, n: int = 14) -> pl.Expr:
-    """Where the close stands between lowest low and highest high of ``n`` bars; null where these coincide."""
-    # (close - lowest) / (highest - lowest), written so that each window is computed once.
-    to_highest, from_lowest = high.rolling_max(n) - close, close - low.rolling_min(n)
-    return 1 / (1 + (to_highest / from_lowest).replace(math.nan, None))
 
 
 def _true_range(high: pl.Expr, low: pl.Expr, close: pl.Expr) -> pl.Expr:

@@ -20,7 +20,7 @@ ENTRY_LAG = 1
 """Sessions from the decision to the close it is traded at: no trade at a price the decision has seen."""
 
 
-BAR_COLUMNS = ("symbol", "session", "total_return_close")
+BAR_COLUMNS = ("symbol", "session", "total_return_close", "available_at")
 """Columns of ``market/daily_bars`` that labels are computed from."""
 
 
@@ -50,7 +50,9 @@ def labels(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: Sequence[int
         raise ValueError(f"Label horizons must be at least 1 session, not {list(horizons)}.")
     if bars.is_empty():
         return Labels.empty_frame()
-    numbered = _with_session_number(bars.select(BAR_COLUMNS))
+    # An index value is known once all bars up to it are.
+    known = bars.select(BAR_COLUMNS).with_columns(pl.col("available_at").cum_max().over("symbol"))
+    numbered = _with_session_number(known)
     rows = pl.concat([_outcomes(numbered, horizon) for horizon in horizons])
     memberships = instruments.filter("is_tradable").select("symbol", "valid_from", "valid_to")
     is_member = pl.col("session").is_between("valid_from", pl.col("valid_to").fill_null(pl.col("session")))
@@ -88,6 +90,7 @@ def _outcomes(numbered: pl.DataFrame, horizon: int) -> pl.DataFrame:
             entry_session=later("session", ENTRY_LAG),
             exit_session=later("session", exit_lag),
             forward_return=exit_over_entry - 1,
+            available_at=later("available_at", exit_lag),
             has_outcome=has_outcome,
         )
         .filter(pl.col("has_outcome"))

@@ -30,9 +30,9 @@ def return_forecaster(
     own ``train_end``, the last session whose outcome was known when it took over. So no row changes when
     later data arrive, and no version is judged by forecasts of its own.
 
-    In each year ridge is champion if its evidence of excess return is positive and better than momentum's,
-    otherwise momentum is. A version has an edge if its rank IC has a t statistic of at least 2 and its
-    excess return is positive.
+    In each year ridge is champion if its excess return up to its ``train_end`` is positive and better than momentum's
+    over the same sessions, otherwise momentum is. A version has an edge if its rank IC has a t statistic of at least
+    2 and its excess return is positive.
 
     Args:
         matrix: contract ``features/matrix``, sorted by symbol and session.
@@ -47,7 +47,7 @@ def return_forecaster(
     require_sorted(backtest, ("algorithm", "session"), "models/backtest")
     rows = [_row(refit, backtest, horizon) for refit in refits(matrix, labels, horizon=horizon)]
     versions = pl.DataFrame(rows, schema={**ReturnForecaster.polars_schema()})
-    return _with_champion(versions).sort("model_version")
+    return _with_champion(versions, backtest).sort("model_version")
 
 
 def _row(refit: Refit, backtest: pl.DataFrame, horizon: int) -> dict[str, Any]:
@@ -76,14 +76,28 @@ def _row(refit: Refit, backtest: pl.DataFrame, horizon: int) -> dict[str, Any]:
     }
 
 
-def _with_champion(versions: pl.DataFrame) -> pl.DataFrame:
+def _with_champion(versions: pl.DataFrame, backtest: pl.DataFrame) -> pl.DataFrame:
     """Mark the champion of each year."""
-    is_baseline = pl.col("algorithm") == BASELINE
-    baseline_excess = pl.col("evidence_excess_return").filter(is_baseline).first().over("serves_from")
-    is_better = (pl.col("evidence_excess_return") > pl.max_horizontal(0.0, baseline_excess)).fill_null(value=False)
-    is_challenger_champion = ~is_baseline & is_better
-    return versions.with_columns(
-        is_champion=pl.when(is_baseline)
-        .then(~is_challenger_champion.any().over("serves_from"))
-        .otherwise(is_challenger_champion)
+    champions = [_champion(year, backtest) for year in versions.partition_by("serves_from")]
+    return versions.with_columns(is_champion=pl.col("model_version").is_in(champions))
+
+
+def _champion(year: pl.DataFrame, backtest: pl.DataFrame) -> str:
+    """The version that decides in a year."""
+    (baseline,) = year.filter(algorithm=BASELINE)["model_version"]
+    for challenger in year.filter(pl.col("algorithm") != BASELINE).iter_rows(named=True):
+        if _is_better(challenger, backtest):
+            return str(challenger["model_version"])
+    return str(baseline)
+
+
+def _is_better(challenger: dict[str, Any], backtest: pl.DataFrame) -> bool:
+    """Whether a challenger earned an excess return, and more than the baseline on the very same sessions."""
+    known = backtest.filter(pl.col("session") <= challenger["train_end"])
+    own = known.filter(algorithm=challenger["algorithm"])
+    baselines = known.filter(algorithm=BASELINE)
+    own, baselines = own.join(baselines, on="session", how="semi"), baselines.join(own, on="session", how="semi")
+    excess, to_beat = (
+        annual_excess_return(track["net_return"], track["benchmark_return"]) for track in (own, baselines)
     )
+    return excess is not None and to_beat is not None and excess > max(0.0, to_beat)

@@ -5,9 +5,9 @@ judging versions (``model_versions``), registering them (``resources.mlflow``).
 
 Rules, the same for every year Y:
 
-- Training rows are member sessions whose label had left its position before the first session of Y, so
-  nothing in them is later than the first decision of Y. The window reaches back to the start of the eighth
-  year before Y.
+- Training rows are member sessions whose label had left its position before the first session of Y and was known
+  before that day began, so nothing in them is later than the first decision of Y. The window reaches
+  back to the start of the eighth year before Y.
 - A feature is used if at least 95 % of those rows have it. A row that lacks a used feature is not trained on,
   and a member that lacks one gets no forecast.
 - Ridge needs 500 complete rows, otherwise the year has no ridge version. Momentum is not fitted; it serves
@@ -21,13 +21,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from bentleybot_assets.contracts.models import OutOfSample
-from bentleybot_assets.contracts.sessions import next_session
+from bentleybot_assets.contracts.sessions import cut_off, next_session
 from bentleybot_assets.core._frames import require_sorted
 from bentleybot_assets.core.matrix import FEATURES
 
@@ -99,7 +99,9 @@ def refits(
     if matrix.is_empty():
         return
     feature_version = _only_feature_version(matrix)
-    outcomes = labels.filter(pl.col("horizon_sessions") == horizon).select("symbol", "session", "exit_session", TARGET)
+    outcomes = labels.filter(pl.col("horizon_sessions") == horizon).select(
+        "symbol", "session", "exit_session", TARGET, outcome_available_at="available_at"
+    )
     examples = (
         matrix.select("symbol", "session", *FEATURES).join(outcomes, on=["symbol", "session"]).sort("session", "symbol")
     )
@@ -108,7 +110,9 @@ def refits(
         # The last session of a year may lie beyond the session table; its last day never does.
         serves_from, serves_to = next_session(date(year - 1, 12, 31)), date(year, 12, 31)
         known = examples.filter(
-            (pl.col("session") >= date(year - WINDOW_YEARS, 1, 1)) & (pl.col("exit_session") < serves_from)
+            pl.col("session") >= date(year - WINDOW_YEARS, 1, 1),
+            pl.col("exit_session") < serves_from,
+            pl.col("outcome_available_at") <= cut_off(serves_from - timedelta(days=1)),
         )
         if known.is_empty():
             continue

@@ -39,7 +39,10 @@ def daily_bars(prices: np.ndarray, days: list[date] | None = None, symbols=SYMBO
         rows, schema={"symbol": pl.String, "session": pl.Date, "total_return_close": pl.Float64}, orient="row"
     )
     before = pl.col("total_return_close").shift(1).over("symbol")
-    return bars.with_columns(total_return=pl.col("total_return_close") / before - 1).sort("symbol", "session")
+    return bars.with_columns(
+        total_return=pl.col("total_return_close") / before - 1,
+        available_at=pl.col("session").cast(pl.Datetime("us", "UTC")) + pl.duration(hours=22),
+    ).sort("symbol", "session")
 
 
 def instruments(symbols=SYMBOLS, **changes: dict[str, object]) -> pl.DataFrame:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -67,6 +71,18 @@ ROW_FAULTS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "session",
         "2020-01-06",
         "bar was closed when fetched",
+    ),
+    "a session after its close": (
+        {"session": date(2031, 6, 3)},
+        "session",
+        "2031-06-03",
+        "session is the exchange date of its close",
+    ),
+    "a bar known before it closed": (
+        {"available_at": CLOSE - timedelta(seconds=1)},
+        "available_at",
+        "2020-01-06 20:59:59.000000+00:00",
+        "bar is known after it closed",
     ),
     "a negative volume": ({"volume": -5.0}, "volume", "-5.0", "greater than or equal to(0)"),
 }
@@ -198,3 +214,16 @@ def test_valid_rows_needs_the_right_structure(mutation: Callable[[pl.DataFrame],
 def test_valid_rows_marks_each_row_in_its_place() -> None:
     mixed = bars(bar(symbol="A"), bar(symbol="B", close=-1.0), bar(symbol="C"))
     assert valid_rows(DailyBars, mixed).to_list() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "variable", [{"PANDERA_VALIDATION_ENABLED": "False"}, {"PANDERA_VALIDATION_DEPTH": "SCHEMA_ONLY"}], ids=str
+)
+def test_the_environment_cannot_turn_the_contract_off(variable: dict[str, str]) -> None:
+    program = (
+        "from bentleybot_assets_tests.core.test_audit import *;"
+        "print(audit(DailyBars, pl.concat([GOOD, bars(bar(mark_price=-5.0))])).quarantined_rows)"
+    )
+    environment = {**os.environ, **variable, "PYTHONPATH": str(Path(__file__).parents[2])}
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["1"]

@@ -228,9 +228,12 @@ def test_algorithms_are_followed_side_by_side():
     both = backtest(pl.concat([momentum, ridge]), bars, truth, horizon=5, cost_bps=10)
     Backtest.validate(both)
     assert both.filter(algorithm="ridge").equals(backtest(ridge, bars, truth, horizon=5, cost_bps=10))
-    # Momentum's clock starts with its own first forecast.
-    assert both.filter(algorithm="momentum")["session"][0] == sessions(60)[7]
-    assert np.flatnonzero(both.filter(algorithm="momentum")["turnover"].to_numpy())[:2].tolist() == [1, 6]
+    # Momentum, forecast from the eighth session on, waits for the day on which ridge trades too.
+    assert both.filter(algorithm="momentum")["session"][0] == sessions(60)[10]
+    trades = [both.filter(pl.col("turnover") > 0, algorithm=name)["session"] for name in ("momentum", "ridge")]
+    assert set(trades[0]) <= set(trades[1])
+    later = both.filter(pl.col("session") > sessions(60)[11]).partition_by("algorithm")
+    assert later[0]["benchmark_return"].equals(later[1]["benchmark_return"])
 
 
 def test_the_rank_ic_of_a_session_is_null_until_its_outcome_is_known():

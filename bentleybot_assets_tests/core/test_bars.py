@@ -412,3 +412,34 @@ def test_dividend_in_a_foreign_currency_is_refused() -> None:
 def test_wrong_action_of_a_symbol_nobody_follows_does_not_matter() -> None:
     wrong = corporate_actions(("ZZZ", YEAR[10], "split", -1.0))
     assert daily_bars(raw_bars(sessions=YEAR), wrong, UNIVERSE).height == 3 * 250
+
+
+# Knowledge time
+
+
+def test_a_corrected_bar_is_known_since_its_first_version() -> None:
+    raw = raw_bars(sessions=YEAR)
+    corrected = changed(raw, "BBB", YEAR[50], volume=123.0).filter(symbol="BBB", session=YEAR[50])
+    corrected = corrected.with_columns(fetched_at=pl.lit(LATER), available_at=pl.lit(LATER))
+    table = daily_bars(pl.concat([raw, corrected]), NO_ACTIONS, UNIVERSE)
+    row = table.filter(symbol="BBB", session=YEAR[50])
+    assert row["volume"].item() == 123.0
+    assert table["available_at"].equals(raw["available_at"])
+
+
+def test_a_return_is_not_known_before_the_dividend_in_it() -> None:
+    late = close_at(YEAR[60])
+    paid = corporate_actions(("AAA", YEAR[50], "dividend", 1.0)).with_columns(available_at=pl.lit(late))
+    table = daily_bars(raw_bars(["AAA"], YEAR), paid, UNIVERSE)
+    delayed = table.filter(pl.col("available_at") == late)
+    assert delayed["session"].to_list() == [YEAR[50]]
+
+
+@pytest.mark.parametrize(("action", "value"), [("dividend", 5.0), ("split", 2.0)])
+def test_an_action_that_moved_to_another_day_counts_once(action: str, value: float) -> None:
+    raw = raw_bars(["AAA"], YEAR, price_basis="unadjusted")
+    right = corporate_actions(("AAA", YEAR[51], action, value), fetched_at=LATER)
+    wrong = corporate_actions(("AAA", YEAR[50], action, value))
+    withdrawn = wrong.with_columns(is_withdrawn=pl.lit(value=True), fetched_at=pl.lit(LATER))
+    log = pl.concat([wrong, withdrawn, right])
+    assert daily_bars(raw, log, UNIVERSE).equals(daily_bars(raw, right, UNIVERSE))

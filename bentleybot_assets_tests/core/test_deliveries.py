@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bentleybot_assets.core.deliveries import newest_versions
+from bentleybot_assets.core.deliveries import as_of, newest_versions
 
 START = datetime(2020, 1, 6, 21, tzinfo=UTC)
 SCHEMA = {
@@ -96,3 +96,35 @@ def test_newest_fetch_decides_the_value(delivered: list[tuple[str, float | None,
         newest = max(hour for name, _, hour in delivered if name == symbol)
         expected = {value for name, value, hour in delivered if name == symbol and hour == newest}
         assert {value for name, value, _ in current(log(*delivered)) if name == symbol} == expected
+
+
+def test_a_correction_does_not_make_a_record_younger() -> None:
+    (row,) = newest_versions(log(("A", 1.0, 0), ("A", 2.0, 5)), ["symbol"]).iter_rows(named=True)
+    assert (row["value"], row["available_at"]) == (2.0, START)
+
+
+def test_what_was_known_is_what_had_been_fetched_by_then() -> None:
+    delivered = log(("A", 1.0, 0), ("A", 2.0, 5), ("B", 3.0, 6))
+    known = [as_of(delivered, ["symbol"], START + timedelta(hours=at)).height for at in (-1, 0, 4, 5, 6)]
+    assert known == [0, 1, 1, 2, 3]
+
+
+def test_a_correction_that_claims_the_publication_time_was_not_known_before_it_was_fetched() -> None:
+    delivered = log(("A", 1.0, 0), ("A", 2.0, 5)).with_columns(available_at=pl.lit(START))
+    known = as_of(delivered, ["symbol"], START + timedelta(hours=4))
+    assert known["value"].to_list() == [1.0]
+
+
+def test_history_that_is_read_late_for_the_first_time_keeps_its_publication_time() -> None:
+    delivered = log(("A", 1.0, 9)).with_columns(available_at=pl.lit(START))
+    assert as_of(delivered, ["symbol"], START).height == 1
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(delivered=deliveries, instant=st.integers(0, 3))
+def test_the_newest_version_as_of_an_instant_is_that_of_a_log_that_ends_then(
+    delivered: list[tuple[str, float | None, int]], instant: int
+) -> None:
+    cut = [row for row in delivered if row[2] <= instant]
+    known = as_of(log(*delivered), ["symbol"], START + timedelta(hours=instant))
+    assert sorted(current(known), key=str) == sorted(current(log(*cut)), key=str)

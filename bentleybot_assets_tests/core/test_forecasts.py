@@ -79,8 +79,15 @@ def test_a_session_without_features_is_an_error_that_says_what_to_do() -> None:
 
 
 def test_a_session_of_which_most_members_are_missing_is_not_ranked() -> None:
-    with pytest.raises(ValueError, match=r"Only 3 of 5 members have features.*D, E lack them"):
+    said = r"Only 3 of 5 members have the features at session 2022-12-28 that momentum .* needs; D, E lack them"
+    with pytest.raises(ValueError, match=said):
         forecasts(members(-0.5, 0.0, 0.5), VERSIONS, UNIVERSE, lambda _: MODEL, session=DAY)
+
+
+def test_a_version_that_can_score_few_members_ranks_nobody() -> None:
+    few = members(-0.5, -0.25, 0.0, 0.25, 0.5).with_columns(return_1d=pl.Series([0.1, None, None, None, 0.2]))
+    with pytest.raises(ValueError, match=rf"Only 2 of 5 members .* that ridge \(version {RIDGE}\) needs"):
+        forecasts(few, VERSIONS, UNIVERSE, lambda _: MODEL, session=DAY)
 
 
 def test_a_session_that_no_version_serves_is_an_error() -> None:

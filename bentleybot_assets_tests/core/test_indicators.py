@@ -79,13 +79,6 @@ ALL = {name: expression for name, (expression, _, _) in IN_TALIB.items()} | {
     "mean gap": indicators.moving_average_gap(CLOSE, 20),
     "z": indicators.rolling_z(VOLUME, 20),
     "%b": indicators.bollinger(CLOSE).percent_b,
-    "mean to price": indicators.mean_to_price(CLOSE, 20),
-    "deviation to price": indicators.deviation_to_price(CLOSE, 20),
-    "highest to price": indicators.highest_to_price(HIGH, CLOSE, 20),
-    "lowest to price": indicators.lowest_to_price(LOW, CLOSE, 20),
-    "volume to mean": indicators.volume_to_mean(VOLUME, 20),
-    "correlation": indicators.price_volume_correlation(CLOSE, VOLUME, 20),
-    "stochastic": indicators.stochastic(HIGH, LOW, CLOSE, 14),
 }
 
 
@@ -159,7 +152,6 @@ def test_what_never_moves_has_no_place_between_bounds() -> None:
     still = series_of(np.full(60, 10.0), spread=0.0).with_columns(volume=pl.lit(5.0))
     assert np.isnan(values(still, indicators.bollinger(CLOSE).percent_b)).all()
     assert np.isnan(values(still, indicators.rolling_z(VOLUME, 20))).all()
-    assert np.isnan(values(still, indicators.stochastic(HIGH, LOW, CLOSE, 14))).all()
     assert values(still, indicators.rsi(CLOSE, 14))[-1] == 0
 
 
@@ -175,25 +167,10 @@ def windows(column: str, n: int) -> np.ndarray:
     return sliding_window_view(GOOG[column].to_numpy(), n)
 
 
-def correlation(n: int) -> np.ndarray:
-    pairs = zip(windows("close", n), np.log(windows("volume", n) + 1), strict=True)
-    return np.array([np.corrcoef(price, volume)[0, 1] for price, volume in pairs])
-
-
 IN_NUMPY: dict[str, Callable[[], np.ndarray]] = {
     "return": lambda: windows("close", 6)[:, -1] / windows("close", 6)[:, 0] - 1,
     "mean gap": lambda: windows("close", 20)[:, -1] / windows("close", 20).mean(1) - 1,
     "z": lambda: (windows("volume", 20)[:, -1] - windows("volume", 20).mean(1)) / windows("volume", 20).std(1),
-    "mean to price": lambda: windows("close", 20).mean(1) / windows("close", 20)[:, -1],
-    "deviation to price": lambda: windows("close", 20).std(1, ddof=1) / windows("close", 20)[:, -1],
-    "highest to price": lambda: windows("high", 20).max(1) / windows("close", 20)[:, -1],
-    "lowest to price": lambda: windows("low", 20).min(1) / windows("close", 20)[:, -1],
-    "volume to mean": lambda: windows("volume", 20)[:, -1] / windows("volume", 20).mean(1),
-    "correlation": lambda: correlation(20),
-    "stochastic": lambda: (
-        (windows("close", 14)[:, -1] - windows("low", 14).min(1))
-        / (windows("high", 14).max(1) - windows("low", 14).min(1))
-    ),
 }
 
 

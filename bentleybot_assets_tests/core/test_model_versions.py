@@ -131,6 +131,19 @@ def test_ridge_is_champion_only_if_it_earned_more_than_the_benchmark_and_than_mo
     assert [algorithm for algorithm, row in rows.items() if row["is_champion"]] == [champion]
 
 
+def test_champion_and_challenger_are_compared_on_the_same_sessions():
+    """Momentum's earlier years were bad; since ridge is forecast too, momentum has been the better one."""
+    past = history(momentum=0.05, ridge=0.03)
+    since = past["session"].unique().sort()[200]
+    lost = pl.when(pl.col("session") < since).then(pl.col("net_return") - 0.001).otherwise("net_return")
+    young_ridge = past.filter((pl.col("algorithm") == "momentum") | (pl.col("session") >= since)).with_columns(
+        net_return=pl.when(pl.col("algorithm") == "momentum").then(lost).otherwise("net_return")
+    )
+    rows = of_2018(young_ridge)
+    assert rows["momentum"]["evidence_excess_return"] < rows["ridge"]["evidence_excess_return"]
+    assert rows["momentum"]["is_champion"]
+
+
 def test_without_a_year_of_evidence_momentum_decides_and_has_no_edge():
     young = versions(history(ridge=0.5, rank_ic=0.2, first=date(2017, 6, 1)))
     assert young.filter("is_champion")["algorithm"].unique().to_list() == ["momentum"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import polars as pl
@@ -250,3 +250,14 @@ def test_a_feature_that_sees_the_future_is_caught(sees_tomorrow: bool):  # noqa:
     mean = ics["rank_ic"].mean()
     assert (mean > 0.10) == sees_tomorrow
     assert is_too_good(ics["rank_ic"], lags=HORIZON) == sees_tomorrow
+
+
+def test_an_outcome_that_became_known_later_is_not_trained_on():
+    until = pl.col("session") < date(2015, 12, 31)
+    late = pl.lit(datetime(2016, 6, 1, tzinfo=UTC), dtype=pl.Datetime("us", "UTC"))
+    delivered = bars().with_columns(available_at=pl.when(until).then("available_at").otherwise(late))
+    outcomes = labels(delivered, markets.instruments(), (HORIZON,))
+    trained = refits_of(matrix(), outcomes)["ridge", 2016].training
+    exits = outcomes.join(trained.select("symbol", "session"), on=["symbol", "session"])
+    assert exits["exit_session"].max() == date(2015, 12, 30)
+    assert refits_of(matrix(), truth())["ridge", 2016].training.height > trained.height

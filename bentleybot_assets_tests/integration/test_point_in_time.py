@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bentleybot_assets.contracts.market import DailyBars
+from bentleybot_assets.contracts.raw.market import DailyBars as RawDailyBars
 from bentleybot_assets.contracts.sessions import cut_off, sessions_between
+from bentleybot_assets.contracts.signals import Forecasts, TradingSignals
+from bentleybot_assets.contracts.trading import Orders, TargetWeights
 from bentleybot_assets.core import labels as labels_module
 from bentleybot_assets.core import technical as technical_module
 from bentleybot_assets.core.backtest import backtest
@@ -23,6 +28,8 @@ from bentleybot_assets.core.signals import trading_signals
 from bentleybot_assets.core.sizing import Limits, target_weights
 from bentleybot_assets.core.technical import technical
 from bentleybot_assets.core.walk_forward import fit, refits, walk_forward
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets_tests.integration.desk import SESSION, Desk
 from bentleybot_assets_tests.scenario import corporate_actions, instruments_for, raw_bars
 
 HORIZON = 5
@@ -113,7 +120,9 @@ def unpurged_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outcomes that claim to be known when the position is entered: training does not purge them."""
 
     def leaking(bars: pl.DataFrame, instruments: pl.DataFrame, horizons: tuple[int, ...]) -> pl.DataFrame:
-        return labels_module.labels(bars, instruments, horizons).with_columns(exit_session=pl.col("entry_session"))
+        return labels_module.labels(bars, instruments, horizons).with_columns(
+            exit_session=pl.col("entry_session"), available_at=pl.col("entry_session").cast(pl.Datetime("us", "UTC"))
+        )
 
     monkeypatch.setitem(globals(), "labels", leaking)
 
@@ -145,3 +154,23 @@ def test_the_property_catches_labels_that_are_trained_on_too_early(
         patch.setitem(globals(), "DECIDED", YEARS_SECOND_SESSION)
         patch.setitem(globals(), "EXPECTED", decide(HISTORY, YEARS_SECOND_SESSION))
         assert "versions" in differing(factors, 1)
+
+
+def test_a_desk_decides_a_session_on_what_it_knew_although_corrections_have_come_since(
+    tmp_path: Path, finished_desk: Desk
+) -> None:
+    """Through the assets themselves: bars of the session and of the days before it are corrected a week later."""
+    desk = Desk.fresh(tmp_path / "desk")
+    desk.run("bentleybot", "run", "--session", "2022-12-27")
+    warehouse = ParquetWarehouse(desk.home / "warehouse")
+    week_later = pl.lit(datetime(2023, 1, 5, tzinfo=UTC)).cast(pl.Datetime("us", "UTC"))
+    newest = warehouse.read(RawDailyBars).filter(pl.col("session") >= date(2022, 12, 20))
+    corrections = newest.with_columns(pl.col("close") * 1.5, fetched_at=week_later, available_at=week_later)
+    warehouse.append_delivery("market", {RawDailyBars: corrections}, warehouse.connection_state("market"))
+    desk.run("bentleybot", "run", "--session", SESSION)
+
+    day = date.fromisoformat(SESSION)
+    others = ParquetWarehouse(finished_desk.home / "warehouse")
+    assert not warehouse.read(DailyBars, [day]).equals(others.read(DailyBars, [day]))
+    for contract in (Forecasts, TradingSignals, TargetWeights, Orders):
+        assert warehouse.read(contract, [day]).equals(others.read(contract, [day])), contract.table_name()

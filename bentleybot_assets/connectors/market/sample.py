@@ -178,6 +178,7 @@ class SampleFeed:
             return (), mark
         constants = _constants(symbol, data_set, CorporateActions) | {
             "action": "dividend",
+            "is_withdrawn": False,
             "source": f"{data_set.name}, inferred from adjusted close",
         }
         return self._after(mark, "ex_date", _inferred_dividends(self._bars(symbol)), constants)

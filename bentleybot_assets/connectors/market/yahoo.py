@@ -7,13 +7,11 @@ New York's calendar, the only one the session table knows.
 Yahoo rewrites history: it corrects a bar for some days, and a split or dividend changes every earlier price.
 So each sync reads the last few sessions again. A bar that changed is sent again as a newer version. If the
 adjusted close of the oldest of them changed, all prices have moved and the whole history is sent again, so
-that its newest versions are on one basis. What did not change is not sent.
+that its newest versions are on one basis. What did not change is not sent. An action that Yahoo no longer has is
+sent again as withdrawn: one that moves to another day must not count twice.
 
-A bar of the look-back that changed, or came only now, could not be known at its session: its ``available_at`` is
-the fetch. History that is read for the first time follows the publication rule. So does history that is sent
-again because all prices moved: a change of basis says nothing new about old sessions, and as news of today it
-would take every session before today out of training. What differs in it by more than the common move is a
-correction too; before the look-back that cannot be told.
+History that is read for the first time follows the publication rule. What is told of a day that was read before (a
+correction, a late bar or action, a new basis) was first seen now: its ``available_at`` is the fetch.
 """
 
 from __future__ import annotations
@@ -24,7 +22,6 @@ import importlib.metadata
 import logging
 import math
 import shutil
-import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +55,9 @@ _PRICES = {
     "adjusted_close": "Adj Close",
     "volume": "Volume",
 }
+_ACTION = {"ex_date": pl.String, "action": pl.String, "value": pl.Float64}
+"""An action as a mark keeps it."""
+
 _NOISE = 1e-5
 """Relative difference below which a value is unchanged: Yahoo computes anew, in single precision."""
 
@@ -129,25 +129,31 @@ class YahooFeed:
         recent = _recent(bars, self._lookback)
         if mark is not None and not is_rebased:
             bars = bars.filter(_is_news(bars, mark))
-        late = [] if mark is None else _known_late(history.bars, mark, is_rebased=is_rebased)
         rows = bars.hstack(bar_times(bars["session"]))
-        rows = _with_knowledge_time(rows, "session", history.fetched_at, late=late)
+        rows = _with_knowledge_time(rows, "session", history.fetched_at, mark)
         constants = _constants(symbol, history, DailyBars) | {"price_basis": "split_adjusted"}
         return to_records(rows, constants), {"session": max(recent), "recent": recent}
 
     def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Feed`. The mark is the last session looked at, whether or not it had an action."""
-        history, is_rebased = self._since(symbol, mark)
+        """See :class:`Feed`. The mark is the last session looked at, and every action told so far."""
+        history, _ = self._since(symbol, mark)
         if history.bars.is_empty():
             return (), mark
-        actions = history.actions
-        if mark is not None and not is_rebased:
-            actions = actions.filter(pl.col("ex_date") > date.fromisoformat(mark["ex_date"]))
+        told = pl.DataFrame(mark["actions"] if mark else [], schema=_ACTION, orient="row")
+        told = told.with_columns(pl.col("ex_date").str.to_date())
+        is_in_answer = pl.col("ex_date") >= history.bars["session"][0]
+        news = _changes(history.actions, told.filter(is_in_answer))
+        rows = news.hstack(action_times(news["ex_date"]))
+        rows = _with_knowledge_time(rows, "ex_date", history.fetched_at, mark)
         recent = _recent(history.bars, self._lookback)
-        rows = actions.hstack(action_times(actions["ex_date"]))
-        rows = _with_knowledge_time(rows, "ex_date", history.fetched_at)
-        constants = _constants(symbol, history, CorporateActions)
-        return to_records(rows, constants), {"ex_date": max(recent), "recent": recent}
+        known = pl.concat([told.filter(~is_in_answer), history.actions]).with_columns(
+            pl.col("ex_date").dt.to_string("iso")
+        )
+        return to_records(rows, _constants(symbol, history, CorporateActions)), {
+            "ex_date": max(recent),
+            "recent": recent,
+            "actions": [list(action) for action in known.iter_rows()],
+        }
 
     def _since(self, symbol: str, mark: Mark | None) -> tuple[_History, bool]:
         """What Yahoo has from the look-back on, or all of it if never read or if all prices moved (True)."""
@@ -279,8 +285,22 @@ def _actions(symbol: str, table: Any) -> pl.DataFrame:
         for action, column in (("split", "Stock Splits"), ("dividend", "Dividends"))
         for day, value in table[column][table[column] != 0].items()
     ]
-    schema = {"ex_date": pl.Date, "action": pl.String, "value": pl.Float64}
-    return pl.DataFrame(found, schema=schema, orient="row").sort("ex_date", "action")
+    return pl.DataFrame(found, schema=_ACTION | {"ex_date": pl.Date}, orient="row").sort("ex_date", "action")
+
+
+def _changes(actions: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """What is to be told: actions that are new or have another value, and those that Yahoo no longer has."""
+    key = ["ex_date", "action"]
+    value, before = pl.col("value"), pl.col("value_before")
+    is_same = ((value - before).abs() <= _NOISE * before.abs()).fill_null(value=False)
+    news = actions.join(told.rename({"value": "value_before"}), on=key, how="left").filter(~is_same)
+    withdrawn = told.join(actions, on=key, how="anti")
+    return pl.concat(
+        [
+            news.select(*_ACTION, is_withdrawn=pl.lit(value=False)),
+            withdrawn.select(*_ACTION, is_withdrawn=pl.lit(value=True)),
+        ]
+    ).sort(key)
 
 
 def _constants(symbol: str, history: _History, contract: type[DailyBars | CorporateActions]) -> Record:
@@ -294,12 +314,15 @@ def _constants(symbol: str, history: _History, contract: type[DailyBars | Corpor
     }
 
 
-def _with_knowledge_time(
-    rows: pl.DataFrame, day: str, fetched_at: datetime, *, late: Sequence[date] = ()
-) -> pl.DataFrame:
-    """``available_at`` observed for a row fetched on its own day or one of ``late``, else modelled; the day as text."""
-    seen_on = [fetched_at.astimezone(ZoneInfo(EXCHANGE_TIMEZONE)).date(), *late]
-    is_first_seen = pl.col(day).is_in(seen_on)
+def _with_knowledge_time(rows: pl.DataFrame, day: str, fetched_at: datetime, mark: Mark | None) -> pl.DataFrame:
+    """``available_at``: observed for a day that was read before, or that is fetched on itself; else modelled.
+
+    ``day`` is the cursor column; it comes back as text.
+    """
+    fetched_on = fetched_at.astimezone(ZoneInfo(EXCHANGE_TIMEZONE)).date()
+    is_first_seen = pl.col(day) == fetched_on
+    if mark is not None:
+        is_first_seen |= pl.col(day) <= date.fromisoformat(mark[day])
     return rows.with_columns(
         pl.col(day).dt.to_string("iso"),
         available_at=pl.when(is_first_seen).then(pl.lit(iso(fetched_at))).otherwise("available_at"),
@@ -323,37 +346,6 @@ def _is_news(bars: pl.DataFrame, mark: Mark) -> pl.Series:
         ],
         dtype=pl.Boolean,
     )
-
-
-def _known_late(bars: pl.DataFrame, mark: Mark, *, is_rebased: bool) -> list[date]:
-    """Sessions of the look-back whose bar was corrected, or was missing, when they were read before.
-
-    If all prices moved, a bar that moved with them was not corrected.
-    """
-    before = mark["recent"]
-    now = {day: bar for day, bar in _recent(bars, bars.height).items() if min(before) <= day <= max(before)}
-    move = _common_move(now, before) if is_rebased else dict.fromkeys(_PRICES, 1.0)
-
-    def is_known(day: str, bar: Mapping[str, float | None]) -> bool:
-        if day not in before:
-            return False
-        moved = {name: None if value is None else value * move[name] for name, value in before[day].items()}
-        return _is_same_bar(bar, before[day]) or _is_same_bar(bar, moved)
-
-    return [date.fromisoformat(day) for day, bar in now.items() if not is_known(day, bar)]
-
-
-def _common_move(
-    now: Mapping[str, Mapping[str, float | None]], before: Mapping[str, Mapping[str, float | None]]
-) -> dict[str, float]:
-    """The factor by which most bars' values moved; volume moves against the price."""
-
-    def typical(name: str) -> float:
-        pairs = [(bar[name], before[day][name]) for day, bar in now.items() if day in before]
-        return statistics.median_low([new / old for new, old in pairs if new and old] or [1.0])
-
-    price = typical("close")
-    return dict.fromkeys(_PRICES, price) | {"adjusted_close": typical("adjusted_close"), "volume": 1 / price}
 
 
 def _is_same_bar(now: Mapping[str, float | None], before: Mapping[str, float | None]) -> bool:

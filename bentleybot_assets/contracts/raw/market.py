@@ -56,6 +56,7 @@ class CorporateActions(Contract):
         finite=False,
         nullable=True,
     )
+    is_withdrawn: bool = column("The source told this action before and does not any more")
     currency: str = column("ISO 4217 currency of a dividend", str_matches=r"^[A-Z]{3}$")
     event_at: Utc = column("When the action took effect")
     available_at: Utc = column("When the action could first be known")

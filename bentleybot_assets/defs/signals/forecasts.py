@@ -8,15 +8,15 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from bentleybot_assets.contracts.sessions import cut_off
 from bentleybot_assets.contracts.signals import Forecasts
 from bentleybot_assets.core.forecasts import forecasts as compute
+from bentleybot_assets.core.point_in_time import Deliveries
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.resources.mlflow import Mlflow
 from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.wiring.decisions import each_undecided_session
-from bentleybot_assets.wiring.partitions import sessions, sessions_of
+from bentleybot_assets.wiring.partitions import sessions
 from bentleybot_assets.wiring.tables import Finding, table_asset
 
 
@@ -44,6 +44,8 @@ def scores_differ_between_members(frame: pl.DataFrame) -> Finding:
     kinds={"scikitlearn", "parquet"},
     checks=[one_version_is_champion, scores_differ_between_members],
     ins={
+        "raw_bars": dg.AssetIn(key=["raw", "market", "daily_bars"]),
+        "raw_actions": dg.AssetIn(key=["raw", "market", "corporate_actions"]),
         "matrix": dg.AssetIn(key=["features", "matrix"]),
         "versions": dg.AssetIn(key=["models", "return_forecaster"]),
         "instruments": dg.AssetIn(key=["market", "instruments"]),
@@ -54,6 +56,8 @@ def scores_differ_between_members(frame: pl.DataFrame) -> Finding:
 def forecasts(
     context: dg.AssetExecutionContext,
     *,
+    raw_bars: pl.DataFrame,
+    raw_actions: pl.DataFrame,
     matrix: pl.LazyFrame,
     versions: pl.DataFrame,
     instruments: pl.DataFrame,
@@ -64,11 +68,11 @@ def forecasts(
 ) -> pl.DataFrame:
     """Let each version that serves a session rank its members, on what was known at the session's cut-off."""
     load = functools.cache(mlflow.load)
-    members = matrix.filter(pl.col("session").is_in(sessions_of(context))).collect()
+    delivered = Deliveries(raw_bars, raw_actions, instruments)
 
     def of(day: date) -> pl.DataFrame:
         return compute(
-            members.filter(pl.col("session") == day, pl.col("available_at") <= cut_off(day)),
+            delivered.members(day, matrix),
             versions.filter(pl.col("serves_from") <= day, pl.col("serves_to") >= day),
             instruments,
             load,

@@ -7,8 +7,8 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from bentleybot_assets.contracts.sessions import cut_off
 from bentleybot_assets.contracts.trading import TargetWeights
+from bentleybot_assets.core.point_in_time import Deliveries
 from bentleybot_assets.core.sizing import Limits
 from bentleybot_assets.core.sizing import target_weights as compute
 from bentleybot_assets.resources.desk import Desk
@@ -34,6 +34,8 @@ def weights_need_no_leverage(frame: pl.DataFrame) -> Finding:
     checks=[weights_need_no_leverage],
     ins={
         "signals": dg.AssetIn(key=["signals", "trading_signals"]),
+        "raw_bars": dg.AssetIn(key=["raw", "market", "daily_bars"]),
+        "raw_actions": dg.AssetIn(key=["raw", "market", "corporate_actions"]),
         "bars": dg.AssetIn(key=["market", "daily_bars"]),
         "instruments": dg.AssetIn(key=["market", "instruments"]),
     },
@@ -45,6 +47,8 @@ def target_weights(
     context: dg.AssetExecutionContext,
     *,
     signals: pl.DataFrame,
+    raw_bars: pl.DataFrame,
+    raw_actions: pl.DataFrame,
     bars: pl.LazyFrame,
     instruments: pl.DataFrame,
     desk: Desk,
@@ -52,11 +56,12 @@ def target_weights(
     warehouse: WarehouseResource,
 ) -> pl.DataFrame:
     """Size positions within the limits, at prices known by the session's cut-off."""
+    delivered = Deliveries(raw_bars, raw_actions, instruments)
 
     def of(day: date) -> pl.DataFrame:
         return compute(
             signals,
-            bars.filter(pl.col("session") == day, pl.col("available_at") <= cut_off(day)).collect(),
+            delivered.prices(day, bars),
             instruments,
             positions=desk.holdings,
             cash_usd=desk.cash_usd,

@@ -177,32 +177,57 @@ def split_chart() -> dict[str, Any]:
     return moved
 
 
-@pytest.mark.parametrize("corrected", [None, 3])
 @pytest.mark.parametrize(
     "after",
     [split_chart, lambda: chart(dividend_factor=0.99, events=dividend_on(DAYS[-1], 1.0))],
     ids=["split", "dividend"],
 )
-def test_history_that_only_moved_keeps_its_time_and_a_correction_among_it_does_not(replay, after, corrected):
+def test_values_of_a_day_that_was_read_before_were_first_seen_when_they_were_fetched(replay, after):
     replay.charts["TEST"] = chart(DAYS[:-1])
     first = read_at(datetime(2024, 1, 18, 18, 0, tzinfo=NEW_YORK), config_of(replay, lookback_sessions=4))
+    assert set(known_late(first)) == {"2024-01-18"}
     replay.charts["TEST"] = after()
-    if corrected is not None:
-        replay.charts["TEST"]["indicators"]["quote"][0]["high"][corrected] += 0.5
     second = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=4), states_of(first))
-    assert len(sessions(second)) == len(DAYS)
-    fetched_on_its_day = {"2024-01-19"}
-    assert set(known_late(second)) == fetched_on_its_day | ({"2024-01-16"} if corrected is not None else set())
+    assert known_late(second) == dict.fromkeys((day.isoformat() for day in DAYS), "2024-01-19T23:00:00Z")
 
 
-def test_the_oldest_bar_of_the_look_back_is_a_correction_if_it_alone_moved(replay):
-    first = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=3))
-    for series in (replay.charts["TEST"]["indicators"]["quote"][0], replay.charts["TEST"]["indicators"]["adjclose"][0]):
-        name = "close" if "close" in series else "adjclose"
-        series[name][-3] += 0.25
-    later = datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK)
-    second = read_at(later, config_of(replay, lookback_sessions=3), states_of(first))
-    assert known_late(second) == {"2024-01-17": "2024-01-22T14:00:00Z"}
+def actions_of(messages: list[AirbyteMessage]) -> list[tuple[object, ...]]:
+    """(ex_date, action, value, is_withdrawn) of the actions sent."""
+    return [
+        (action["ex_date"], action["action"], action["value"], action["is_withdrawn"])
+        for action in records_of(messages, "corporate_actions")
+    ]
+
+
+def test_an_action_that_moves_to_another_day_is_withdrawn_where_it_was(replay):
+    replay.charts["TEST"] = chart(dividend_factor=0.99, events=dividend_on(DAYS[-2], 1.0))
+    first = read_at(AFTER_THE_CLOSE, config_of(replay))
+    assert actions_of(first) == [("2024-01-18", "dividend", 1.0, False)]
+    replay.charts["TEST"] = chart(dividend_factor=0.99, events=dividend_on(DAYS[-1], 1.0))
+    second = read_at(datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK), config_of(replay), states_of(first))
+    assert actions_of(second) == [
+        ("2024-01-18", "dividend", 1.0, True),
+        ("2024-01-19", "dividend", 1.0, False),
+    ]
+    third = read_at(datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK), config_of(replay), states_of(second))
+    assert actions_of(third) == []
+
+
+def test_an_action_outside_the_look_back_is_not_taken_for_withdrawn(replay):
+    replay.charts["TEST"] = chart(events=dividend_on(DAYS[1], 1.0))
+    first = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=2))
+    second = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=2), states_of(first))
+    assert actions_of(second) == []
+    assert states_of(second)[-1].stream.stream_state == states_of(first)[-1].stream.stream_state
+
+
+def test_an_action_told_after_its_day_was_read_was_not_known_on_it(replay):
+    first = read_at(AFTER_THE_CLOSE, config_of(replay))
+    replay.charts["TEST"] = chart(dividend_factor=0.99, events=dividend_on(DAYS[-2], 1.0))
+    second = read_at(datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK), config_of(replay), states_of(first))
+    (dividend,) = records_of(second, "corporate_actions")
+    assert (dividend["ex_date"], dividend["available_at"]) == ("2024-01-18", "2024-01-22T14:00:00Z")
+    assert not dividend["is_modelled"]
 
 
 def test_a_split_sends_the_whole_history_on_the_new_basis(replay):
