@@ -1,5 +1,6 @@
 # Everything a person types. `make` alone lists it. The first command that needs it sets up .venv from the lock
-# files; nothing outside this folder is touched, except that `make test` installs missing Debian packages when root.
+# files. Nothing outside this folder is touched but the caches of pip and uv; and `make test`, run as root, installs
+# the Debian packages that are missing.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,6 +10,9 @@ STARTED := $(shell date +%s)
 export UV_SYSTEM_CERTS ?= 1
 # A DAGSTER_HOME would hide the dagster.yaml of this folder, and with it the history of earlier runs.
 unexport DAGSTER_HOME
+# dagster.yaml switches Dagster's telemetry off for this desk; without this, `dagster dev` still makes ~/.dagster and
+# sends what other projects left there.
+export DAGSTER_DISABLE_TELEMETRY := 1
 
 # Debian packages that tests need: a browser, letters for its screenshots, and a library of the browser's driver.
 TEST_PACKAGES := chromium fonts-dejavu-core libatomic1

@@ -6,6 +6,8 @@ Does not belong here: data (``scenario.py``) and fixtures that one folder alone 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -19,6 +21,18 @@ hypothesis.settings.load_profile("repeatable")
 
 DECLARED_SKIPS: tuple[str, ...] = ()
 """Beginnings of the reasons for which CI may skip a test. CI has every server and recording, so there are none."""
+
+
+USER_HOME = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give libraries a home to keep ids, caches and profiles in that is not the user's. Some do so when imported."""
+    config.stash[USER_HOME] = os.environ["HOME"] = tempfile.mkdtemp(prefix="bentleybot-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[USER_HOME], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

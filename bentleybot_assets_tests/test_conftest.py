@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 from pathlib import Path
 
 import pytest
 
 from bentleybot_assets.settings import Settings
+from bentleybot_assets_tests.conftest import USER_HOME
 
 pytest_plugins = ["pytester"]
 
@@ -53,6 +55,11 @@ def test_the_network_beyond_this_machine_is_closed() -> None:
 def test_a_test_has_a_home_of_its_own(home: Path, tmp_path: Path) -> None:
     assert Settings.load().home == home
     assert home.is_relative_to(tmp_path)
+
+
+def test_the_home_of_the_user_is_not_the_users_own(request: pytest.FixtureRequest) -> None:
+    own = pwd.getpwuid(os.getuid()).pw_dir
+    assert os.environ["HOME"] == request.config.stash[USER_HOME] != own
 
 
 def test_the_users_environment_does_not_reach_a_test() -> None:

@@ -48,8 +48,10 @@ def test_all_of_dagsters_records_stay_in_one_folder(storage: str) -> None:
     assert DAGSTER[storage]["config"]["base_dir"].startswith(".bentleybot/dagster/")
 
 
-def test_dagster_reports_nothing_to_anyone() -> None:
+def test_dagster_reports_nothing_to_anyone_and_keeps_nothing_in_the_users_home() -> None:
     assert DAGSTER["telemetry"] == {"enabled": False}
+    assert DAGSTER["nux"] == {"enabled": False}
+    assert "\nexport DAGSTER_DISABLE_TELEMETRY := 1\n" in (ROOT / "Makefile").read_text()
 
 
 def test_the_locks_satisfy_pyproject() -> None:

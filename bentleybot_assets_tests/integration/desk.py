@@ -15,7 +15,7 @@ SESSION = "2022-12-28"
 
 @dataclass(frozen=True)
 class Desk:
-    """A working folder with the project's configuration files, and no state.
+    """A working folder with the project's configuration files, and no state; beside it the home of its user.
 
     Attributes:
         folder: where commands run; local state appears below it.
@@ -39,12 +39,18 @@ class Desk:
         binaries = Path(sys.executable).parent
         return {
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(self.folder),
+            "HOME": str(self.user_home),
             "PYTHONPATH": str(PROJECT),
+            "DAGSTER_DISABLE_TELEMETRY": "1",  # as the Makefile has it
             "NO_COLOR": "1",
             "COLUMNS": "160",
             **self.variables,
         }
+
+    @property
+    def user_home(self) -> Path:
+        """What the commands take for the home of whoever typed them: not the folder, so that it shows what is left."""
+        return self.folder.with_name(f"{self.folder.name}-user")
 
     @property
     def home(self) -> Path:

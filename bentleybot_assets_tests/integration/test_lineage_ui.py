@@ -76,8 +76,6 @@ def page(address: str) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": 1920, "height": 1200})
         page.set_default_timeout(READY_MILLISECONDS)
-        # As if the greeting of a first visit had been dismissed; it comes late and covers the page.
-        page.add_init_script("localStorage.setItem('communityNux', '1')")
         yield page
         browser.close()
 
