@@ -42,6 +42,7 @@ from bentleybot_assets.connectors.schema import json_schema
 from bentleybot_assets.contracts._base import SYMBOL_PATTERN, Contract
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.contracts.sessions import FIRST_DAY
+from bentleybot_assets.contracts.trading import DATA_MODES
 
 _DEFAULT_LOOKBACK = 5
 
@@ -54,7 +55,7 @@ _SPECIFICATION: dict[str, Any] = {
     "properties": {
         "mode": {
             "type": "string",
-            "enum": ["sample", "yahoo"],
+            "enum": list(DATA_MODES),
             "title": "Mode",
             "description": "sample: recorded prices from installed packages, offline. yahoo: Yahoo Finance.",
             "order": 0,
@@ -138,8 +139,11 @@ class MarketSource(AbstractSource):
         start = _start_date(config)
         if start < FIRST_DAY:
             raise ConfigError(f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later.")
-        if config["mode"] == "sample":
+        mode = config.get("mode")
+        if mode == "sample":
             return SampleFeed(symbols, start)
+        if mode != "yahoo":
+            raise ConfigError(f"`mode` is {mode!r}. Set it to {' or '.join(DATA_MODES)}.")
         if not symbols:
             raise ConfigError("Mode yahoo needs symbols to ask for. List at least one in `symbols`.")
         return YahooFeed(

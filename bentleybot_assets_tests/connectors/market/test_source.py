@@ -146,6 +146,8 @@ def test_sample_data_never_goes_on_as_market_data():
     ("config", "message"),
     [
         ({"mode": "yahoo"}, "needs symbols"),
+        ({"mode": "yahho", "symbols": ["KO"]}, "`mode` is 'yahho'. Set it to sample or yahoo"),
+        ({"symbols": ["KO"]}, "`mode` is None. Set it to sample or yahoo"),
         ({"mode": "sample", "start_date": "1989-12-29"}, "1989-12-29.*known from 1990-01-01 on"),
         ({"mode": "sample", "symbols": ["NOPE"]}, "no symbol NOPE"),
     ],
