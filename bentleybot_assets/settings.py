@@ -6,7 +6,8 @@ Does not belong here: anything of ours (this module is a leaf), a connection, a 
 
 A value is taken from the first of these that states it:
 
-1. the environment: ``BENTLEYBOT_POLICY__BUY_AT=0.8`` overrides ``policy.buy_at``;
+1. the environment: ``BENTLEYBOT_POLICY__BUY_AT=0.8`` overrides ``policy.buy_at``. A list, and a section whose keys a
+   variable's name cannot hold (symbols), is one variable that holds JSON;
 2. ``.env`` in the working folder, with the same names;
 3. ``bentleybot.yaml`` in the working folder, or the file that ``BENTLEYBOT_CONFIG`` names;
 4. the ``bentleybot.yaml`` that this package ships, for each top-level key the other file leaves out;
@@ -18,7 +19,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -36,6 +38,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 PREFIX = "BENTLEYBOT_"
@@ -46,6 +49,20 @@ _NOT_SETTINGS = frozenset({"BENTLEYBOT_CONFIG", "BENTLEYBOT_FIXTURES"})
 
 _SOURCES = {"market": "bentleybot_assets.connectors.market.source:MarketSource"}
 """The Airbyte source behind a connection that does not name one."""
+
+_DATA_MODES = ("sample", "yahoo")
+"""What market data may be. Anything else must not pass for one of them."""
+
+_SHOWN = 80
+"""Characters of a value that a message shows."""
+
+_SHAPES = {
+    "dict_type": "it must be a section of `key: value` lines",
+    "model_type": "it must be a section of `key: value` lines",
+    "path_type": "it must be the path of a folder",
+    "tuple_type": "it must be a list, one entry after each dash",
+}
+"""What pydantic's types of errors mean to whoever writes YAML."""
 
 
 class InvalidSettingsError(ValueError):
@@ -141,6 +158,11 @@ class Account(_Section):
     @classmethod
     def _long_only(cls, holdings: dict[str, int]) -> dict[str, int]:
         for symbol, shares in holdings.items():
+            if symbol != symbol.upper():
+                raise ValueError(
+                    f"{symbol}: symbols are in capitals, which the name of a variable cannot say; in the environment "
+                    f"""write {PREFIX}ACCOUNT__HOLDINGS='{{"{symbol.upper()}": {shares}}}'"""
+                )
             if shares < 0:
                 raise ValueError(f"{symbol}: {shares} shares; it must be 0 or more (short positions are not supported)")
         return holdings
@@ -260,16 +282,18 @@ class Settings(BaseSettings):
         """
         folder = (folder or Path.cwd()).resolve()
         dotenv = folder / ".env"
-        environment = {name: value for name, value in {**dotenv_values(dotenv), **os.environ}.items() if value}
+        with _unreadable_named(dotenv):
+            environment = {name: value for name, value in {**dotenv_values(dotenv), **os.environ}.items() if value}
         _refuse_unknown_variables(environment)
         config = _config_file(folder, environment)
         choices = {**_read_yaml(_shipped_config()), **_read_yaml(config)}
         try:
             settings = cls(_env_file=dotenv, **choices)
         except ValidationError as error:
-            problems = "\n".join(f"  {_describe(problem['loc'], problem['msg'])}" for problem in error.errors())
+            problems = [_describe(problem) for problem in error.errors()]
+            listed = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
             # The original error is dropped on purpose: it may show what was entered, hence a secret.
-            raise InvalidSettingsError(f"{config} or the environment does not make sense:\n{problems}") from None
+            raise InvalidSettingsError(f"{config} or the environment does not make sense:{listed}") from None
         except SettingsError as error:
             raise InvalidSettingsError(
                 f"The environment does not make sense: {error}; a section or list in one variable must be JSON."
@@ -320,8 +344,13 @@ class Settings(BaseSettings):
     def _market_data_is_labelled(cls, connections: dict[str, Connection]) -> dict[str, Connection]:
         if "market" not in connections:
             raise ValueError("the connection market is missing; without prices there is nothing to do")
-        if "mode" not in connections["market"].config:
-            raise ValueError("market.config.mode is missing; it says whether prices are sample or yahoo")
+        mode = connections["market"].config.get("mode")
+        if mode not in _DATA_MODES:
+            raise PydanticCustomError(
+                "data_mode",
+                "it says what the prices are and must be {choices}; given: {given}",
+                {"below": ("market", "config", "mode"), "choices": " or ".join(_DATA_MODES), "given": _shown(mode)},
+            )
         return connections
 
     @field_validator("watchlist")
@@ -369,15 +398,29 @@ def _config_file(folder: Path, environment: Mapping[str, str]) -> Path:
     return path if path.exists() else _shipped_config()
 
 
+@contextmanager
+def _unreadable_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise InvalidSettingsError(
+            f"{path} is not UTF-8: {error.reason} at byte {error.start}. Save it with that encoding."
+        ) from error
+    except OSError as error:
+        raise InvalidSettingsError(f"{path} cannot be read: {error.strerror}.") from error
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with _unreadable_named(path):
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InvalidSettingsError(f"{path} is not valid YAML: {error}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise InvalidSettingsError(f"{path} must be a list of 'key: value' lines, not a {type(content).__name__}.")
+        what = "a list" if isinstance(content, list) else f"only {_shown(content)}"
+        raise InvalidSettingsError(f"{path} must hold sections of `key: value` lines; it holds {what}.")
     try:
         _refuse_unknown(content, _choices())
     except ValueError as error:
@@ -402,13 +445,36 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
             )
 
 
-def _describe(place: tuple[int | str, ...], message: str) -> str:
-    """``policy.buy_at (BENTLEYBOT_POLICY__BUY_AT): what is wrong``, without what was entered."""
-    message = message.removeprefix("Value error, ")
+def _describe(problem: ErrorDetails) -> str:
+    """``policy.buy_at (BENTLEYBOT_POLICY__BUY_AT): what is wrong; given: 2``; without what may be a secret."""
+    place = (*problem["loc"], *problem.get("ctx", {}).get("below", ()))
+    message = _SHAPES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     if not place:
         return f"{message}."
+    # Our own messages say themselves what was given.
+    if problem["type"] not in {"value_error", "data_mode"} and _is_public(place, problem["input"]):
+        message += f"; given: {_shown(problem['input'])}"
     dotted = ".".join(str(part) for part in place)
-    if place[0] not in _choices():
-        return f"{dotted}: {message}."
-    variable = PREFIX + "__".join(re.sub(r"\W", "_", str(part)) for part in place).upper()
-    return f"{dotted} ({variable}): {message}."
+    return f"{dotted} ({_variable(place)}): {message}." if place[0] in _choices() else f"{dotted}: {message}."
+
+
+def _is_public(place: tuple[int | str, ...], given: Any) -> bool:
+    """Whether messages may show what was entered: choices of the file, but not how a connection logs in."""
+    if place[0] == "connections":
+        return place[-1] == "source" and isinstance(given, str)
+    return place[0] in _choices()
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it: not longer than a line."""
+    if value is None:
+        return "nothing"
+    text = str(value) if isinstance(value, date) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The environment variable that sets a place: the nearest one, holding JSON, where a name cannot reach it."""
+    words = list(itertools.takewhile(lambda part: re.fullmatch(r"[a-z]+(_[a-z]+)*", str(part)), place))
+    name = PREFIX + "__".join(map(str, words)).upper()
+    return name if len(words) == len(place) else f"{name}, as JSON"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from bentleybot_assets.settings import Account, InvalidSettingsError, Policy, Settings
+from bentleybot_assets.contracts.trading import DATA_MODES
+from bentleybot_assets.settings import _DATA_MODES, Account, InvalidSettingsError, Policy, Settings
 
 SHIPPED = Path(__file__).parents[1] / "bentleybot.yaml"
 ONE_STOCK = """
@@ -91,6 +93,23 @@ def test_market_mode_is_switched_by_one_variable(folder: Path, monkeypatch: pyte
     settings = Settings.load(folder)
     assert settings.data_mode == "yahoo"
     assert settings.connections["market"].source == "bentleybot_assets.connectors.market.source:MarketSource"
+
+
+def test_holdings_and_the_watchlist_can_be_given_as_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, "account: {holdings: {AAPL: 25, USMV: 100}}\n")
+    monkeypatch.setenv("BENTLEYBOT_ACCOUNT__HOLDINGS", '{"KO": 5, "USMV": 0}')
+    assert Settings.load(folder).account.holdings == {"AAPL": 25, "KO": 5, "USMV": 0}
+    entry = {"symbol": "KO", "name": "Coca-Cola", "asset_class": "equity", "sector": "S", "valid_from": "1990-01-02"}
+    monkeypatch.setenv(
+        "BENTLEYBOT_WATCHLIST", json.dumps([entry, entry | {"symbol": "AAPL"}, entry | {"symbol": "USMV"}])
+    )
+    assert [entry.symbol for entry in Settings.load(folder).watchlist] == ["KO", "AAPL", "USMV"]
+
+
+def test_a_variable_that_names_a_symbol_says_how_to_write_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTLEYBOT_ACCOUNT__HOLDINGS__KO", "5")
+    with pytest.raises(InvalidSettingsError, match=r"""write BENTLEYBOT_ACCOUNT__HOLDINGS='\{"KO": 5\}'"""):
+        Settings.load(folder)
 
 
 def test_another_file_can_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,21 +218,34 @@ KO = "symbol: KO, name: Coca-Cola, asset_class: equity, sector: Consumer Staples
             r"policy \(BENTLEYBOT_POLICY\): no setting is named buy_att; allowed here: strategy, buy_at",
         ),
         ("policy: {max_weight: {bond: 1}}", r"policy\.max_weight .*bond; allowed here: equity, etf"),
-        ("policy: {buy_at: 1.5}", r"policy\.buy_at \(BENTLEYBOT_POLICY__BUY_AT\): .*less than or equal to 1"),
+        ("policy: {buy_at: 1.5}", r"policy\.buy_at \(BENTLEYBOT_POLICY__BUY_AT\): .*equal to 1; given: 1\.5"),
         ("policy: {buy_at: 0.3}", r"sell_at 0\.4 must be below buy_at 0\.3"),
         ("policy: {min_cash_weight: .nan}", r"policy\.min_cash_weight"),
-        ("policy: {strategy: martingale}", r"policy\.strategy .*ranked_long_only"),
+        ("policy: {strategy: martingale}", r"policy\.strategy .*ranked_long_only.*; given: 'martingale'"),
         ("profile: production", r"production does not exist yet: it arrives with the MySQL warehouse"),
         ("account: {mode: live}", r"live trading does not exist yet: .* two switches"),
         ("account: {cash_usd: .inf}", r"account\.cash_usd \(BENTLEYBOT_ACCOUNT__CASH_USD\): .*finite"),
         ("account: {holdings: {KO: -1}}", r"KO: -1 shares; it must be 0 or more"),
-        ("account: {holdings: {KO: 1.5}}", r"account\.holdings\.KO .*integer"),
+        (
+            "account: {holdings: {KO: 1.5}}",
+            r"account\.holdings\.KO \(BENTLEYBOT_ACCOUNT__HOLDINGS, as JSON\): .*integer.*; given: 1\.5",
+        ),
         ("account: {holdings: {TSLA: 1}}", r"account\.holdings has TSLA, which the watchlist does not list"),
         ("account: {holdings: {^GSPC: 1}}", r"account\.holdings has \^GSPC"),
         ("connections: {}", r"the connection market is missing"),
-        ("connections: {market: {config: {}}}", r"market\.config\.mode is missing"),
+        (
+            "connections: {market: {config: {}}}",
+            r"connections\.market\.config\.mode .* must be sample or yahoo; given: nothing",
+        ),
+        (
+            "connections: {market: {config: {mode: yahho}}}",
+            r"make sense: connections\.market\.config\.mode \(.*__MODE\): .* be sample or yahoo; given: 'yahho'\.$",
+        ),
         ("connections: {market: {config: {mode: sample}}, bank: {config: {}}}", r"connections\.bank\.source"),
-        ("connections: {market: {source: nonsense, config: {mode: sample}}}", r"connections\.market\.source"),
+        (
+            "connections: {market: {source: nonsense, config: {mode: sample}}}",
+            r"connections\.market\.source .*pattern.*; given: 'nonsense'",
+        ),
         ("watchlist: []", r"watchlist .*at least 1 item"),
         (f"watchlist: [{{{KO}}}]", r"watchlist\.0\.valid_from .*required"),
         (f"watchlist: [{{{KO}, valid_from: soon}}]", r"watchlist\.0\.valid_from .*valid date"),
@@ -226,9 +258,20 @@ KO = "symbol: KO, name: Coca-Cola, asset_class: equity, sector: Consumer Staples
             "watchlist: [{symbol: ON, name: ON, asset_class: equity}]",
             r"watchlist\.0\.symbol .*put the symbol in quotes",
         ),
-        ("watchlist: [{symbol: 'KO; DROP', name: KO}]", r"watchlist\.0\.symbol .*pattern"),
-        ("watchlist: [{symbol: KO, asset_class: bond}]", r"watchlist\.0\.asset_class .*'equity', 'etf' or 'index'"),
-        ("- a list", r"must be a list of 'key: value' lines, not a list"),
+        (
+            "watchlist: [{symbol: 'KO; DROP', name: KO}]",
+            r"watchlist\.0\.symbol \(BENTLEYBOT_WATCHLIST, as JSON\): .*pattern.*; given: 'KO; DROP'",
+        ),
+        (
+            "watchlist: [{symbol: KO, asset_class: bond}]",
+            r"watchlist\.0\.asset_class .*'equity', 'etf' or 'index'; given: 'bond'",
+        ),
+        ("- a list", r"bentleybot\.yaml must hold sections of `key: value` lines; it holds a list"),
+        ("just words", r"must hold sections of `key: value` lines; it holds only 'just words'"),
+        ("policy: 5", r"policy \(BENTLEYBOT_POLICY\): it must be a section of `key: value` lines; given: 5"),
+        ("account:", r"account .*it must be a section of `key: value` lines; given: nothing"),
+        ("watchlist: {KO: 1}", r"watchlist .*it must be a list, one entry after each dash; given: \{'KO': 1\}"),
+        ("home: [here]", r"home .*it must be the path of a folder; given: \['here'\]"),
         ("policy: {buy_at: 1", r"is not valid YAML"),
     ],
 )
@@ -236,6 +279,45 @@ def test_a_wrong_file_is_refused_by_name_and_says_what_is_right(folder: Path, co
     write(folder, config)
     with pytest.raises(InvalidSettingsError, match=message):
         Settings.load(folder)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "connections: {bank: {config: {api_key: hunter2}}, market: {config: {mode: sample}}}",
+        "connections: {bank: {config: hunter2}, market: {config: {mode: sample}}}",
+        "connections: {bank: hunter2, market: {config: {mode: sample}}}",
+        "connections: hunter2",
+    ],
+)
+def test_how_a_connection_logs_in_is_not_shown(folder: Path, config: str) -> None:
+    write(folder, config)
+    with pytest.raises(InvalidSettingsError, match="connections") as refused:
+        Settings.load(folder)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_is_shown_of_a_value_fits_a_line(folder: Path) -> None:
+    write(folder, f"policy: {{strategy: {'x' * 500}}}")
+    with pytest.raises(InvalidSettingsError, match=r"given: 'x{79}\.\.\.\.$"):
+        Settings.load(folder)
+
+
+@pytest.mark.parametrize("name", ["bentleybot.yaml", ".env"])
+def test_a_file_in_another_encoding_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_bytes("# Société Générale\n".encode("latin-1"))
+    with pytest.raises(InvalidSettingsError, match=rf"{name} is not UTF-8: .* at byte 6\. Save it"):
+        Settings.load(folder)
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "bentleybot.yaml").mkdir()
+    with pytest.raises(InvalidSettingsError, match=r"bentleybot\.yaml cannot be read: Is a directory"):
+        Settings.load(folder)
+
+
+def test_what_the_market_data_may_be_is_what_tables_may_say() -> None:
+    assert _DATA_MODES == DATA_MODES
 
 
 def test_one_instrument_may_leave_and_come_back(folder: Path) -> None:
