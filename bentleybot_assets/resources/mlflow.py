@@ -36,7 +36,6 @@ import dagster as dg
 from bentleybot_assets.resources.processes import is_gone, name_of_this_process
 
 if TYPE_CHECKING:
-    import polars as pl
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
@@ -52,10 +51,16 @@ _MODEL_FILE = "model.skops"
 _MODEL_VERSION = "model_version"
 _MANIFEST = "sha256_manifest"
 _PINNED = ("scikit-learn", "skops", "numpy", "scipy")
+_PROBE_SECONDS = 5
+_LOGIN_REFUSED = (401, 403)
 
 
 class UntrustedModelError(RuntimeError):
     """A registered model is not what was registered, or holds more than data."""
+
+
+class TrackingServerError(RuntimeError):
+    """The tracking server cannot be used. The message names its address, what is wrong and how to mend it."""
 
 
 class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -80,6 +85,9 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Yields:
             The run. A table asset yields its frame inside the block, so that a refused frame fails the run.
+
+        Raises:
+            TrackingServerError: the tracking server does not answer, or not as one.
         """
         client = self._client()
         experiment_id = self._experiment_id(client)
@@ -112,6 +120,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             LookupError: no such version is registered, or its files are gone.
             UntrustedModelError: the files differ from those registered, or hold types that are not trusted.
+            TrackingServerError: the tracking server does not answer, or not as one.
         """
         where = f"Model version {model_version}"
         fix = "Materialise models/return_forecaster to register it"
@@ -128,7 +137,51 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
                 )
             return _read_estimator(folder / _MODEL_FILE, f"{where} in {version.source}")
 
+    def check(self) -> str | None:
+        """Ask the tracking server for our experiment, once; None if it answers, otherwise what is wrong.
+
+        Where no server but a file or another database is named, there is nobody to ask.
+        """
+        if not self._is_server:
+            return None
+        _import_quietly()
+        from mlflow.exceptions import MlflowException
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request
+
+        where = f"The MLflow server at {_shown(self.tracking_uri)} (MLFLOW_TRACKING_URI)"
+        try:
+            # MLflow's own function, so that its certificates and logins count; but not its minutes of retries.
+            answer = http_request(
+                get_default_host_creds(self.tracking_uri),
+                "/api/2.0/mlflow/experiments/get-by-name",
+                "GET",
+                params={"experiment_name": self.experiment},
+                max_retries=0,
+                timeout=_PROBE_SECONDS,
+                raise_on_status=False,
+            )
+        except MlflowException as error:
+            return (
+                f"{where} does not answer: {_innermost(error)}. Start it, mend the address, or unset "
+                "MLFLOW_TRACKING_URI to keep runs and models in the desk's own folder."
+            )
+        if answer.status_code in _LOGIN_REFUSED:
+            return (
+                f"{where} refuses the login (HTTP {answer.status_code}). Export MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD."
+            )
+        if answer.ok or "RESOURCE_DOES_NOT_EXIST" in answer.text:
+            return None
+        return f"{where} answers HTTP {answer.status_code}, as no working MLflow server does. Mend it or the address."
+
+    @property
+    def _is_server(self) -> bool:
+        return self.tracking_uri.startswith(("http://", "https://"))
+
     def _client(self) -> MlflowClient:
+        if problem := self.check():
+            raise TrackingServerError(problem)
         _import_quietly()
         from mlflow import MlflowClient
 
@@ -136,8 +189,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         return MlflowClient(self.tracking_uri, self.tracking_uri)
 
     def _experiment_id(self, client: MlflowClient) -> str:
-        has_own_artifacts = self.tracking_uri.startswith(("http://", "https://"))
-        location = None if has_own_artifacts else Path(self.artifact_root).resolve().as_uri()
+        location = None if self._is_server else Path(self.artifact_root).resolve().as_uri()
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:
             with _tolerating("RESOURCE_ALREADY_EXISTS"):
@@ -186,13 +238,6 @@ class TrainingRun:
         now = int(time.time() * 1000)
         values = [Metric(name, value, now, 0) for name, value in metrics.items() if value is not None]
         self.tracking_client.log_batch(self.mlflow_run_id, metrics=values)
-
-    def log_frame(self, name: str, frame: pl.DataFrame) -> None:
-        """Record a frame as the artifact ``<name>.parquet``."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"{name}.parquet")
-            frame.write_parquet(path)
-            self.tracking_client.log_artifact(self.mlflow_run_id, str(path))
 
     def register(self, model_version: str, estimator: BaseEstimator) -> str:
         """Log a fitted estimator and register it; a version that is registered and intact stays as it is.
@@ -261,6 +306,13 @@ def _shown(tracking_uri: str) -> str:
     from sqlalchemy.engine import make_url
 
     return make_url(tracking_uri).render_as_string(hide_password=True)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What an error began with: those around it repeat the whole request."""
+    while behind := error.__cause__ or error.__context__:
+        error = behind
+    return error
 
 
 def _import_quietly() -> None:

@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +31,7 @@ from mlflow import MlflowClient
 from sklearn.linear_model import Ridge
 
 from bentleybot_assets.core.walk_forward import fit, forecast
-from bentleybot_assets.resources.mlflow import CHAMPION, Mlflow, UntrustedModelError, _manifest
+from bentleybot_assets.resources.mlflow import CHAMPION, Mlflow, TrackingServerError, UntrustedModelError, _manifest
 
 KEY = dg.AssetKey(["models", "return_forecaster"])
 VERSION = "0123456789abcdef"
@@ -204,17 +206,14 @@ def does_not_raise() -> Iterator[None]:
     yield
 
 
-def test_parameters_metrics_and_frames_are_recorded(resource: Mlflow, client: MlflowClient, tmp_path: Path):
+def test_parameters_and_metrics_are_recorded(resource: Mlflow, client: MlflowClient):
     many = {f"parameter_{i}": i for i in range(250)}
     with resource.training_run(a_context()) as run:
         run.log_params(many)
         run.log_metrics({"rank_ic": 0.02, "unknown": None})
-        run.log_frame("versions", pl.DataFrame({"a": [1, 2]}))
     [recorded] = runs(client)
     assert recorded.data.params == {name: str(value) for name, value in many.items()}
     assert recorded.data.metrics == {"rank_ic": 0.02}
-    [file] = (tmp_path / "files").rglob("*.parquet")
-    assert pl.read_parquet(file).equals(pl.DataFrame({"a": [1, 2]}))
 
 
 def test_nothing_is_left_in_the_state_that_mlflow_shares_between_its_users(resource: Mlflow, model: Ridge):
@@ -373,6 +372,82 @@ def test_files_that_were_moved_away_from_their_database_are_an_error_that_says_s
         moved.training_run(a_context()),
     ):
         pass
+
+
+# --- a tracking server ---
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def server_that_answers(status: int, body: bytes) -> Iterator[tuple[Mlflow, list[str]]]:
+    """A resource whose server always gives the same answer, and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Mlflow(tracking_uri=f"http://127.0.0.1:{server.server_port}", artifact_root=""), asked
+        server.shutdown()
+
+
+def test_a_server_that_is_down_is_an_error_that_says_how_to_go_on(closed_port: int):
+    resource = Mlflow(tracking_uri=f"http://desk:hunter2@127.0.0.1:{closed_port}", artifact_root="")
+    said = (
+        rf"The MLflow server at http://desk:\*\*\*@127\.0\.0\.1:{closed_port} \(MLFLOW_TRACKING_URI\) does not answer: "
+        r".*Connection refused\. Start it, mend the address, or unset MLFLOW_TRACKING_URI"
+    )
+    assert re.match(said, resource.check())
+    with pytest.raises(TrackingServerError, match=said), resource.training_run(a_context()):
+        pass
+    with pytest.raises(TrackingServerError, match=said):
+        resource.load(VERSION)
+
+
+def test_a_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bentleybot_assets.resources.mlflow._PROBE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        resource = Mlflow(tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", artifact_root="")
+        assert "does not answer: timed out" in resource.check()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (200, b"{}", None),
+        (404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}', None),
+        (401, b"", r"refuses the login \(HTTP 401\)\. Export MLFLOW_TRACKING_USERNAME"),
+        (404, b"<html>", "answers HTTP 404, as no working MLflow server does"),
+        (503, b"", "answers HTTP 503"),
+    ],
+)
+def test_a_server_is_asked_once_and_its_answer_judged(status: int, body: bytes, problem: str | None):
+    with server_that_answers(status, body) as (resource, asked):
+        found = resource.check()
+    assert asked == ["/api/2.0/mlflow/experiments/get-by-name?experiment_name=bentleybot"]
+    assert found is None if problem is None else re.search(problem, found)
+
+
+def test_a_file_is_not_asked_anything(tmp_path: Path):
+    resource = Mlflow(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", artifact_root=str(tmp_path))
+    assert resource.check() is None
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- the registry ---
