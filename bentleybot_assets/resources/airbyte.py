@@ -139,12 +139,7 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             SyncError: the connection is unknown or misconfigured, a stream is not there, or the source failed.
         """
-        if connection not in self.connections:
-            raise SyncError(
-                f"There is no connection {connection}. The settings have "
-                f"{', '.join(sorted(self.connections)) or 'none'}."
-            )
-        source = _Source(connection, self.connections[connection])
+        source = _Source(connection, self._settings_of(connection))
         with source.warnings_to(log):
             catalog = source.catalog(streams)
             cursors = {item.stream.name: item.cursor_field[0] for item in catalog.streams if item.cursor_field}
@@ -157,15 +152,17 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def check(self, connection: str) -> str | None:
         """Ask a connection's source whether it could be read; None if so, otherwise what is wrong."""
-        if connection not in self.connections:
-            raise SyncError(self._unknown(connection))
+        settings = self._settings_of(connection)
         try:
-            return _Source(connection, self.connections[connection]).check()
+            return _Source(connection, settings).check()
         except SyncError as error:
             return str(error)
 
-    def _unknown(self, connection: str) -> str:
-        return f"There is no connection {connection}; the settings have {', '.join(sorted(self.connections))}."
+    def _settings_of(self, connection: str) -> Connection:
+        if connection not in self.connections:
+            known = ", ".join(sorted(self.connections)) or "none"
+            raise SyncError(f"There is no connection {connection}. The settings have {known}.")
+        return self.connections[connection]
 
 
 class _Source:

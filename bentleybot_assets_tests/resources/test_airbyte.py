@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import subprocess
 import sys
 from datetime import date
@@ -310,6 +311,24 @@ def test_a_source_that_breaks_off_is_an_error(warehouse, script):
 def test_a_mistake_in_the_settings_is_named(connection, source, streams, message, warehouse):
     with pytest.raises(SyncError, match=message):
         scripted(source=source).sync(connection, streams, warehouse, LOG)
+
+
+@pytest.mark.parametrize(
+    ("airbyte", "problem"),
+    [
+        (market(symbols=["FB"]), None),
+        (market(symbols=["NOPE"]), "market: .*no symbol NOPE"),
+        (scripted(source="bentleybot_assets.nowhere:Source"), "market: its source .* cannot be loaded"),
+    ],
+)
+def test_a_connection_says_whether_it_could_be_read(airbyte, problem):
+    found = airbyte.check("market")
+    assert found is None if problem is None else re.search(problem, found)
+
+
+def test_asking_about_a_connection_that_is_not_there_is_an_error():
+    with pytest.raises(SyncError, match=r"There is no connection broker\. The settings have market\."):
+        market().check("broker")
 
 
 def test_settings_that_are_null_are_left_to_the_sources_default():
