@@ -12,6 +12,22 @@ GROUPS: tuple[str, ...] = get_args(Group)
 COMPUTES: tuple[str, ...] = get_args(Compute)
 STORAGES: tuple[str, ...] = get_args(Storage)
 
+CADENCES: tuple[str, ...] = ("hourly", "daily", "weekly", "monthly", "yearly")
+"""How often a job that has a schedule runs. One that is started on demand has none, and names its table instead."""
+
+UNITS: dict[str, str] = {
+    "USD": "_usd",
+    "basis points": "_bps",
+    "percent": "_pct",
+    "days": "_days",
+    "sessions": "_sessions",
+    "fraction": "",
+    "shares": "",
+    "currency": "",
+}
+"""Units of columns, and what the name of such a column ends in. ``fraction`` is what the field means by a return or a
+weight, ``shares`` by a quantity or a volume; ``currency`` is the one that the row's own column names."""
+
 OWNERS: dict[str, str] = {
     "raw": "team:ingestion",
     "market": "team:market-data",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +12,15 @@ import bentleybot_assets
 from bentleybot_assets.contracts._base import Contract, contract_for
 from bentleybot_assets.definitions import build_defs
 from bentleybot_assets.settings import Settings
-from bentleybot_assets.wiring.vocabulary import COMPUTES, GROUPS, OWNERS, STORAGES
+from bentleybot_assets_tests.architecture.naming import (
+    asset_faults,
+    check_faults,
+    column_faults,
+    job_faults,
+    key_faults,
+    schedule_faults,
+    sensor_faults,
+)
 
 PACKAGE = Path(bentleybot_assets.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -22,7 +29,6 @@ GRAPH = DEFS.resolve_asset_graph()
 SPECS = {spec.key: spec for spec in DEFS.resolve_all_asset_specs()}
 KEYS = sorted(SPECS, key=str)
 IDS = ["/".join(key.path) for key in KEYS]
-SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 EXPECTED = {
     "raw/market/daily_bars",
@@ -67,42 +73,31 @@ def test_every_file_of_a_group_is_an_asset_or_its_automation() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=IDS)
-def test_an_asset_has_a_contract_with_grain_and_documented_columns(key: dg.AssetKey) -> None:
+def test_an_asset_has_a_contract_with_grain(key: dg.AssetKey) -> None:
     contract = contract_for(key.path)
     assert issubclass(contract, Contract)
     assert contract.asset_key() == tuple(key.path)
-    columns = contract.to_schema().columns
-    assert set(contract.rules().grain) <= set(columns)
     assert contract.rules().grain
-    for name, column in columns.items():
-        assert column.description, name
-        assert SNAKE_CASE.fullmatch(name), name
+    assert set(contract.rules().grain) <= set(contract.to_schema().columns)
+
+
+TO_BE_RENAMED = {
+    "reference_price is in USD, but does not end in _usd": {"trading/orders", "trading/target_weights"},
+}
+"""Names known to break a rule. (The ledger keeps the orders under the same names.)"""
 
 
 @pytest.mark.parametrize("key", KEYS, ids=IDS)
-def test_instants_end_in_at_and_dates_in_session_or_date(key: dg.AssetKey) -> None:
-    dated = re.compile(r"(.*_)?(session|date)|(valid|serves)_(from|to)|train_(start|end)")
-    for name, dtype in contract_for(key.path).polars_schema().items():
-        if str(dtype).startswith("Datetime"):
-            assert name.endswith("_at"), name
-        if str(dtype) == "Date":
-            assert dated.fullmatch(name), name
-        if str(dtype) == "Boolean":
-            assert name.startswith(("is_", "has_")), name
+def test_columns_are_named_by_rule_and_documented(key: dg.AssetKey) -> None:
+    known = {fault for fault, tables in TO_BE_RENAMED.items() if "/".join(key.path) in tables}
+    assert set(column_faults(contract_for(key.path).to_schema().columns)) == known
 
 
 @pytest.mark.parametrize("key", KEYS, ids=IDS)
-def test_an_asset_has_its_group_owner_kinds_and_description(key: dg.AssetKey) -> None:
-    spec = SPECS[key]
-    assert spec.group_name == key.path[0]
-    assert spec.group_name in GROUPS
-    assert list(spec.owners) == [OWNERS[key.path[0]]]
-    assert len(spec.kinds & set(COMPUTES)) == 1 or spec.kinds == {"scikitlearn", "mlflow"}
-    assert spec.kinds <= {*COMPUTES, *STORAGES}
-    assert len(spec.kinds) == 2
-    assert spec.description
-    assert len(spec.description.splitlines()[0]) > 20
-    assert "dagster/column_schema" in spec.metadata
+def test_an_asset_has_its_key_group_owner_kinds_and_description(key: dg.AssetKey) -> None:
+    assert list(key_faults(key)) == []
+    assert list(asset_faults(SPECS[key])) == []
+    assert "dagster/column_schema" in SPECS[key].metadata
 
 
 @pytest.mark.parametrize("key", KEYS, ids=IDS)
@@ -118,14 +113,7 @@ def test_an_asset_has_its_contract_checks_and_one_of_its_own(key: dg.AssetKey) -
     assert not checks["no_rows_quarantined"].blocking
     own = set(checks) - {"contract", "no_rows_quarantined"}
     assert own
-    for name in own:
-        assert SNAKE_CASE.fullmatch(name)
-        assert checks[name].description
-
-
-@pytest.mark.parametrize("key", KEYS, ids=IDS)
-def test_keys_are_snake_case(key: dg.AssetKey) -> None:
-    assert all(SNAKE_CASE.fullmatch(part) for part in key.path)
+    assert [fault for name in own for fault in check_faults(name, checks[name].description)] == []
 
 
 def test_only_decisions_are_partitioned_and_all_by_the_same_sessions() -> None:
@@ -136,18 +124,18 @@ def test_only_decisions_are_partitioned_and_all_by_the_same_sessions() -> None:
 
 
 def test_jobs_schedules_and_sensors_are_named_by_rule_and_described() -> None:
-    jobs = [job for job in DEFS.resolve_all_job_defs() if not job.name.startswith("__")]
+    jobs = {job.name: job.description for job in DEFS.resolve_all_job_defs() if not job.name.startswith("__")}
+    schedules, sensors = list(DEFS.schedules or []), list(DEFS.sensors or [])
     assert jobs
-    for job in jobs:
-        assert re.fullmatch(rf"({'|'.join(GROUPS)})_[a-z_]+_job", job.name)
-        assert job.description
-    for schedule in DEFS.schedules or []:
-        assert schedule.name.endswith("_schedule")
-        assert schedule.execution_timezone
-        assert schedule.description
-    for sensor in DEFS.sensors or []:
-        assert sensor.name.endswith("_sensor")
-        assert sensor.description
+    assert schedules
+    assert sensors
+    scheduled = {schedule.job_name for schedule in schedules}
+    faults = [
+        *(f for name, text in jobs.items() for f in job_faults(name, text, scheduled=name in scheduled, tables=IDS)),
+        *(fault for schedule in schedules for fault in schedule_faults(schedule)),
+        *(fault for sensor in sensors for fault in sensor_faults(sensor.name, sensor.description)),
+    ]
+    assert faults == []
 
 
 ROOMS = {"contracts", "core", "connectors", "defs", "ledger", "resources", "warehouse", "wiring"}
