@@ -44,7 +44,7 @@ def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None
 def resources_of(settings: Settings) -> dict[str, Any]:
     """The outside world of a deployment: built here, connected to at run time."""
     home = settings.home
-    warehouse = WarehouseResource(folder=str(home / "warehouse"))
+    warehouse = WarehouseResource(folder=str(home / "warehouse"), data_mode=settings.data_mode)
     return {
         "warehouse": warehouse,
         "warehouse_io": WarehouseIOManager(warehouse=warehouse),

@@ -15,9 +15,12 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     Attributes:
         folder: where the embedded warehouse keeps its parquet files.
+        data_mode: what its tables come from: the recorded ``sample``, or the source of market data. One warehouse
+            holds one kind; what is published says which. None where nobody said.
     """
 
     folder: str
+    data_mode: str | None = None
 
     def open(self) -> Warehouse:
         """The warehouse; opening touches nothing."""

@@ -52,6 +52,10 @@ class Warehouse(Protocol):
         """Rows published, or None where nothing ever was."""
         ...
 
+    def uri(self, contract: type[Contract]) -> str:
+        """Where the table lies, or would, for people and other tools."""
+        ...
+
     def publish(self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
         """Replace the table, or those slices of it, by ``frame`` in one atomic step."""
         ...

@@ -79,6 +79,11 @@ class ParquetWarehouse:
             frame = frame.filter(_is_of(sessions))
         return int(frame.select(pl.len()).collect().item())
 
+    def uri(self, contract: type[Contract]) -> str:
+        """See :class:`Warehouse`: the table's folder; of a log, the folder of its connection's deliveries."""
+        key = contract.asset_key()
+        return (self.root / Path(*(key[:-1] if contract.rules().is_log else key))).absolute().as_uri()
+
     def publish(self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
         """See :class:`Warehouse`."""
         key = contract.asset_key()

@@ -5,7 +5,7 @@ Does not belong here: running a connector (``resources.airbyte``), any stream's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ import polars as pl
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
 from bentleybot_assets.resources.airbyte import EmbeddedAirbyte, StreamResult
-from bentleybot_assets.warehouse.base import Warehouse
+from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.published import declare
 from bentleybot_assets.wiring.tables import (
     NotPublishedError,
@@ -25,10 +26,13 @@ from bentleybot_assets.wiring.tables import (
     contract_result,
     domain_check_result,
     domain_check_spec,
+    published_metadata,
     quarantine_result,
     table_metadata,
 )
 from bentleybot_assets.wiring.vocabulary import OWNERS
+
+_NEWEST = 8
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,14 @@ class Stream:
         return dg.AssetKey(list(self.contract.asset_key()))
 
 
-def stream_specs(connection: str, streams: Sequence[Stream], *, defined_in: str) -> dict[str, Any]:
-    """The arguments of :func:`dagster.multi_asset` that declare a connection's streams and their checks.
+def connection_assets(
+    connection: str, streams: Sequence[Stream]
+) -> Callable[[Callable[..., Iterator[Any]]], dg.AssetsDefinition]:
+    """Make the streams of a connection the assets of a function that syncs those that a run asks for.
 
-    ``defined_in`` is the file to which the streams' code references point.
+    Args:
+        connection: name of the connection; ``defs/raw/<connection>.py`` is where the function is.
+        streams: the connection's streams.
     """
     checks = {
         stream.key: [
@@ -61,24 +69,29 @@ def stream_specs(connection: str, streams: Sequence[Stream], *, defined_in: str)
         ]
         for stream in streams
     }
-    for key, specs in checks.items():
-        declare(f"bentleybot_assets.defs.raw.{connection}", key, specs, is_by_session=False)
-    return {
-        "name": f"{connection}_connection",
-        "group_name": "raw",
-        "specs": [
-            dg.AssetSpec(
-                stream.key,
-                description=stream.contract.description(),
-                metadata={**table_metadata(stream.contract), **code_reference(defined_in)},
-                owners=[OWNERS["raw"]],
-                kinds={"airbyte", "parquet"},
-                skippable=True,
-            ).with_io_manager_key("warehouse_io")
-            for stream in streams
-        ],
-        "check_specs": [spec for specs in checks.values() for spec in specs],
-    }
+
+    def decorate(sync: Callable[..., Iterator[Any]]) -> dg.AssetsDefinition:
+        for key, specs in checks.items():
+            declare(sync.__module__, key, specs, is_by_session=False)
+        return dg.multi_asset(
+            name=f"{connection}_connection",
+            group_name="raw",
+            specs=[
+                dg.AssetSpec(
+                    stream.key,
+                    description=stream.contract.description(),
+                    metadata={**table_metadata(stream.contract), **code_reference(sync)},
+                    owners=[OWNERS["raw"]],
+                    kinds={"airbyte", "parquet"},
+                    skippable=True,
+                ).with_io_manager_key("warehouse_io")
+                for stream in streams
+            ],
+            check_specs=[spec for specs in checks.values() for spec in specs],
+            can_subset=True,
+        )(sync)
+
+    return decorate
 
 
 def sync_streams(
@@ -86,7 +99,7 @@ def sync_streams(
     connection: str,
     streams: Sequence[Stream],
     airbyte: EmbeddedAirbyte,
-    warehouse: Warehouse,
+    warehouse: WarehouseResource,
 ) -> Iterator[Any]:
     """Sync the selected streams of a connection; yield their check results and materialisations.
 
@@ -94,7 +107,8 @@ def sync_streams(
         NotPublishedError: a delivery was refused whole; its check results were yielded before.
     """
     selected = [stream for stream in streams if stream.key in context.selected_asset_keys]
-    result = airbyte.sync(connection, {stream.name: stream.contract for stream in selected}, warehouse, context.log)
+    contracts = {stream.name: stream.contract for stream in selected}
+    result = airbyte.sync(connection, contracts, warehouse.open(), context.log)
     for stream in selected:
         yield contract_result(stream.key, result.streams[stream.name].faults)
     for stream in selected:
@@ -103,10 +117,11 @@ def sync_streams(
     for stream in selected:
         # Raw values are evidence and never set aside; the cleaned tables judge them.
         yield quarantine_result(stream.key, pl.DataFrame(schema=QUARANTINE), 0)
-        log = warehouse.read(stream.contract)
+        log = warehouse.open().read(stream.contract)
         for check in stream.warnings:
             yield domain_check_result(check, check(log), asset_key=stream.key, blocking=False)
-        yield dg.MaterializeResult(asset_key=stream.key, metadata=_metadata(log, result.streams[stream.name]))
+        metadata = {**published_metadata(stream.contract, warehouse), **_metadata(log, result.streams[stream.name])}
+        yield dg.MaterializeResult(asset_key=stream.key, metadata=metadata)
 
 
 def _metadata(log: pl.DataFrame, synced: StreamResult) -> dict[str, Any]:
@@ -114,4 +129,5 @@ def _metadata(log: pl.DataFrame, synced: StreamResult) -> dict[str, Any]:
     if synced.records:
         metadata |= {"first_cursor": str(synced.first), "last_cursor": str(synced.last)}
         metadata |= {f"version of {source}": version for source, version in sorted(synced.versions.items())}
-    return metadata
+    # A log is in order of delivery: what came last is at its end.
+    return {**metadata, "preview": previews.table(log.tail(_NEWEST), _NEWEST)}

@@ -98,7 +98,8 @@ def table_asset(
         ) -> Iterator[Any]:
             available = {**inputs, "context": context, "warehouse": warehouse}
             result = compute(**{name: available[name] for name in asked_for})
-            publication = _Publication(contract, checks, warnings, preview, context, warehouse.open())
+            published = published_metadata(contract, warehouse)
+            publication = _Publication(contract, checks, warnings, preview, context, warehouse.open(), published)
             if isinstance(result, GeneratorType):
                 yield from _publish_inside(result, publication)
             else:
@@ -129,7 +130,7 @@ def table_asset(
             owners=[OWNERS[key.path[0]]],
             kinds=kinds,
             description=contract.description(),
-            metadata={**table_metadata(contract), **code_reference(*_source_of(compute))},
+            metadata={**table_metadata(contract), **code_reference(compute)},
             check_specs=check_specs,
             ins=ins,
             deps=deps,
@@ -153,6 +154,7 @@ class _Publication:
     preview: Callable[[pl.DataFrame], Mapping[str, Any]] | None
     context: dg.AssetExecutionContext
     warehouse: Warehouse
+    published: Mapping[str, Any]
 
     def of(self, frame: pl.DataFrame) -> Iterator[Any]:
         """Yield the check results, then the output.
@@ -179,12 +181,7 @@ class _Publication:
 
     def _metadata(self, outcome: Audit) -> dict[str, Any]:
         frame = typing.cast("pl.DataFrame", outcome.published)
-        metadata: dict[str, Any] = {
-            "dagster/row_count": frame.height,
-            "sql": dg.MetadataValue.md(
-                f'`bentleybot sql "SELECT * FROM {self.contract.table_name()} LIMIT 10"`'  # noqa: S608 - shown, not run
-            ),
-        }
+        metadata: dict[str, Any] = {"dagster/row_count": frame.height, **self.published}
         if self.contract.is_by_session() and not frame.is_empty():
             metadata["first_session"] = str(frame["session"].min())
             metadata["last_session"] = str(frame["session"].max())
@@ -205,9 +202,10 @@ def _publish_inside(body: GeneratorType[pl.DataFrame, None, None], publication: 
 
 
 def table_metadata(contract: type[Contract]) -> dict[str, Any]:
-    """Definition metadata: the Columns tab and the table's grain."""
+    """Definition metadata: the Columns tab, the table's name and its grain."""
     columns = contract.to_schema().columns
     return {
+        "dagster/table_name": contract.table_name(),
         "dagster/column_schema": dg.TableSchema(
             columns=[
                 dg.TableColumn(
@@ -227,9 +225,24 @@ def table_metadata(contract: type[Contract]) -> dict[str, Any]:
     }
 
 
-def code_reference(file: str, line: int = 1, label: str | None = None) -> dict[str, Any]:
-    """Definition metadata that points to the source of an asset (a wrapper would hide it)."""
-    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=label)
+def published_metadata(contract: type[Contract], warehouse: WarehouseResource) -> dict[str, Any]:
+    """Metadata of every published version: what kind of data it is, where it lies and how to look at it."""
+    return {
+        "data_mode": warehouse.data_mode or "unknown",
+        "dagster/uri": warehouse.open().uri(contract),
+        "sql": dg.MetadataValue.md(
+            f'`bentleybot sql "SELECT * FROM {contract.table_name()} LIMIT 10"`'  # noqa: S608 - shown, not run
+        ),
+    }
+
+
+def code_reference(function: Callable[..., Any]) -> dict[str, Any]:
+    """Definition metadata that points to the function behind an asset (a wrapper would hide it)."""
+    reference = dg.LocalFileCodeReference(
+        file_path=inspect.getsourcefile(function) or "",
+        line_number=inspect.getsourcelines(function)[1],
+        label=function.__name__,
+    )
     return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
@@ -310,10 +323,6 @@ def domain_check_result(
         description=None if finding.passed else ", ".join(f"{k} {v}" for k, v in finding.evidence.items()),
         metadata=dict(finding.evidence),
     )
-
-
-def _source_of(function: Callable[..., Any]) -> tuple[str, int, str]:
-    return inspect.getsourcefile(function) or "", inspect.getsourcelines(function)[1], function.__name__
 
 
 def _name(check: TableCheck) -> str:

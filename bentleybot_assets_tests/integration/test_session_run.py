@@ -6,7 +6,9 @@ import json
 import re
 import sqlite3
 from datetime import date
+from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -156,6 +158,19 @@ def test_nothing_is_written_outside_the_state_folder(finished_desk: Desk) -> Non
     left = {path.name for path in finished_desk.folder.iterdir()}
     assert left == {".bentleybot", "bentleybot.yaml", "dagster.yaml", "workspace.yaml", "pyproject.toml"}
     assert not finished_desk.user_home.exists()
+
+
+def test_every_table_says_that_it_holds_sample_data_and_where(
+    finished_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished_desk.folder)
+    with dg.DagsterInstance.from_config(str(finished_desk.folder)) as instance:
+        for key in sorted(EXPECTED):
+            event = instance.get_latest_materialization_event(dg.AssetKey(key.split("/")))
+            metadata = event.asset_materialization.metadata
+            assert metadata["data_mode"].value == "sample", key
+            assert "sql" in metadata, key
+            assert Path(metadata["dagster/uri"].value.removeprefix("file://")).is_dir(), key
 
 
 def test_all_tables_are_there(finished_desk: Desk) -> None:

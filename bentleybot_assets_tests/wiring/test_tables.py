@@ -73,6 +73,18 @@ def test_a_good_frame_is_published_with_both_checks_passed(warehouse: WarehouseR
     assert event.metadata["dagster/row_count"].value == GOOD.height
 
 
+@pytest.mark.parametrize(("told", "shown"), [("sample", "sample"), ("yahoo", "yahoo"), (None, "unknown")])
+def test_a_published_table_says_what_kind_of_data_it_is_and_where_it_lies(
+    tmp_path: Path, told: str | None, shown: str
+) -> None:
+    warehouse = WarehouseResource(folder=str(tmp_path), data_mode=told)
+    (event,) = materialise(warehouse, table_of(GOOD)).asset_materializations_for_node("market__daily_bars")
+    assert event.metadata["data_mode"].value == shown
+    assert event.metadata["dagster/uri"].value == f"file://{tmp_path}/market/daily_bars"
+    assert (tmp_path / "market" / "daily_bars" / "2020.parquet").exists()
+    assert event.metadata["sql"].value == '`bentleybot sql "SELECT * FROM market__daily_bars LIMIT 10"`'
+
+
 def test_a_row_fault_is_quarantined_and_warned_about(warehouse: WarehouseResource) -> None:
     result = materialise(warehouse, table_of(pl.concat([GOOD, bars(bar(symbol="BAD", close=float("nan")))])))
 
@@ -291,6 +303,7 @@ def test_the_columns_tab_derives_from_the_contract() -> None:
     metadata = table_of(GOOD).metadata_by_key[dg.AssetKey(["market", "daily_bars"])]
     columns = {column.name: column for column in metadata["dagster/column_schema"].columns}
 
+    assert metadata["dagster/table_name"] == "market__daily_bars"
     assert list(columns) == list(DailyBars.polars_schema())
     assert columns["total_return"].type == "float, fraction"
     assert columns["total_return"].constraints.nullable

@@ -9,7 +9,7 @@ import polars as pl
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.resources.airbyte import EmbeddedAirbyte
 from bentleybot_assets.resources.warehouse import WarehouseResource
-from bentleybot_assets.wiring.connections import Stream, stream_specs, sync_streams
+from bentleybot_assets.wiring.connections import Stream, connection_assets, sync_streams
 from bentleybot_assets.wiring.tables import Finding
 
 
@@ -31,7 +31,7 @@ STREAMS = (
 )
 
 
-@dg.multi_asset(**stream_specs("market", STREAMS, defined_in=__file__), can_subset=True)
+@connection_assets("market", STREAMS)
 def market(context: dg.AssetExecutionContext, airbyte: EmbeddedAirbyte, warehouse: WarehouseResource) -> Iterator[Any]:
     """Sync the connection and append what it delivers to the raw log."""
-    yield from sync_streams(context, "market", STREAMS, airbyte, warehouse.open())
+    yield from sync_streams(context, "market", STREAMS, airbyte, warehouse)
