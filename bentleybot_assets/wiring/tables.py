@@ -30,6 +30,7 @@ from bentleybot_assets.wiring.vocabulary import OWNERS
 CONTRACT_CHECK = "contract"
 QUARANTINE_CHECK = "no_rows_quarantined"
 _EXAMPLES = 20
+_FIRST = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class Finding:
 TableCheck = Callable[[pl.DataFrame], Finding]
 """A domain check: judges a frame that passed its contract, before it is published. Its name is a statement that is
 true when it passes; its docstring is the check's description."""
+
+
+def first_rows(frame: pl.DataFrame, *columns: str) -> str:
+    """The first of the rows that a check objects to, for its evidence: ``symbol=KO, session=2022-12-28``."""
+    rows = frame.select(columns).sort(columns).head(_FIRST).iter_rows(named=True)
+    return "; ".join(", ".join(f"{name}={value}" for name, value in row.items()) for row in rows) or "none"
 
 
 class NotPublishedError(dg.Failure):

@@ -12,7 +12,7 @@ from bentleybot_assets.core.technical import BAR_COLUMNS
 from bentleybot_assets.core.technical import technical as compute
 from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.io_manager import COLUMNS
-from bentleybot_assets.wiring.tables import Finding, table_asset
+from bentleybot_assets.wiring.tables import Finding, first_rows, table_asset
 
 _LONGEST_WINDOW = 252
 
@@ -23,7 +23,9 @@ def windows_fill_once(frame: pl.DataFrame) -> Finding:
         pl.int_range(pl.len()).over("symbol") >= _LONGEST_WINDOW,
         pl.col("return_252d").is_null() | pl.col("momentum_12_1").is_null(),
     )
-    return Finding(late.is_empty(), {"rows_without_returns": late.height})
+    return Finding(
+        late.is_empty(), {"rows_without_returns": late.height, "first": first_rows(late, "symbol", "session")}
+    )
 
 
 def preview(frame: pl.DataFrame) -> dict[str, Any]:

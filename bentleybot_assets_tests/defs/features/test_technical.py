@@ -26,14 +26,18 @@ def history(**features: float | None) -> pl.DataFrame:
 def test_windows_that_fill_after_a_year_pass() -> None:
     finding = windows_fill_once(history())
     assert finding.passed
-    assert finding.evidence == {"rows_without_returns": 0}
+    assert finding.evidence == {"rows_without_returns": 0, "first": "none"}
 
 
 @pytest.mark.parametrize("feature", ["return_252d", "momentum_12_1"])
-def test_returns_that_are_missing_after_their_window_are_counted(feature: str) -> None:
+def test_returns_that_are_missing_after_their_window_are_counted_and_named(feature: str) -> None:
     finding = windows_fill_once(history(**{feature: None}))
     assert not finding.passed
-    assert finding.evidence == {"rows_without_returns": 2}
+    late = SESSIONS[LONGEST_WINDOW : LONGEST_WINDOW + 2]
+    assert finding.evidence == {
+        "rows_without_returns": 2,
+        "first": "; ".join(f"symbol=AAA, session={session}" for session in late),
+    }
 
 
 def test_each_instrument_has_a_window_of_its_own() -> None:
