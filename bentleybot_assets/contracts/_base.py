@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SYMBOL_PATTERN = r"^[A-Z0-9.\-^=]{1,15}$"
 """What a symbol may look like, wherever one enters (it also reaches SQL and file names)."""
 
 _PACKAGE = __package__
+_KEY_PART = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 def _is_finite(data: PolarsData) -> pl.LazyFrame:
@@ -146,15 +148,39 @@ def contract_for(asset_key: Sequence[str]) -> type[Contract]:
     """The contract of an asset key: the inverse of :meth:`Contract.asset_key`.
 
     Raises:
-        LookupError: no such contract; the message names the file and class that were looked for.
+        LookupError: no such contract; the message names the file and class that were looked for, and the tables
+            there are.
     """
-    *modules, table = asset_key
-    class_name = "".join(part.capitalize() for part in table.split("_"))
-    path = ".".join([_PACKAGE, *modules])
+    key = tuple(asset_key)
+    shown = "/".join(key)
+    # Looked at before anything is imported by it: a key may come from the command line.
+    if len(key) > 1 and all(_KEY_PART.fullmatch(part) for part in key):
+        *modules, table = key
+        class_name = "".join(word.capitalize() for word in table.split("_"))
+        found = _class_in(".".join([_PACKAGE, *modules]), class_name)
+        # A module also holds what it imports.
+        if found is not None and issubclass(found, Contract) and found.asset_key() == key:
+            return found
+        looked_for = f"contracts/{'/'.join(modules)}.py has no contract {class_name}"
+    else:
+        looked_for = "a table is named by words in lower case, joined by slashes"
+        shown = repr(shown)
+    there_are = ", ".join("/".join(contract.asset_key()) for contract in _contracts())
+    raise LookupError(f"There is no table {shown}: {looked_for}. The tables are {there_are}.")
+
+
+def _class_in(module: str, name: str) -> type | None:
     try:
-        return getattr(importlib.import_module(path), class_name)  # type: ignore[no-any-return]
-    except (ModuleNotFoundError, AttributeError) as error:
-        where = "/".join(["contracts", *modules]) + ".py"
-        raise LookupError(
-            f"Table {'/'.join(asset_key)} has no contract: expected class {class_name} in {where}."
-        ) from error
+        found = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError:
+        return None
+    return found if isinstance(found, type) else None
+
+
+def _contracts() -> list[type[Contract]]:
+    """Every contract there is, sorted by key."""
+    package = importlib.import_module(_PACKAGE)
+    modules = [found.name for found in pkgutil.walk_packages(package.__path__, f"{_PACKAGE}.")]
+    classes = [value for name in modules for value in vars(importlib.import_module(name)).values()]
+    contracts = {value for value in classes if isinstance(value, type) and issubclass(value, Contract)} - {Contract}
+    return sorted(contracts, key=lambda contract: contract.asset_key())

@@ -36,7 +36,7 @@ class Warehouse(Protocol):
             columns: only these columns, in this order; None means all.
 
         Raises:
-            MissingTableError: it was never published; the message says which asset to materialise.
+            MissingTableError: it was never published; the message says how to publish it.
         """
         ...
 

@@ -162,8 +162,8 @@ class ParquetWarehouse:
             files = sorted(version.glob("*.parquet")) if version.is_dir() else []
         if not files:
             raise MissingTableError(
-                f"Table {'/'.join(key)} was never published in {self.root}. Materialise the asset first: "
-                f"dagster asset materialize --select '{'/'.join(key)}' -m bentleybot_assets.definitions."
+                f"Table {'/'.join(key)} was never published in {self.root}. `bentleybot run` publishes it, and what it "
+                "is made from."
             )
         return files
 

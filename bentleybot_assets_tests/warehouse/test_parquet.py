@@ -107,9 +107,11 @@ def test_rows_come_back_in_the_order_of_their_grain(warehouse: ParquetWarehouse,
     assert warehouse.read(contract).equals(frame)
 
 
-def test_a_table_that_was_never_published_says_what_to_materialise(warehouse: ParquetWarehouse) -> None:
+def test_a_table_that_was_never_published_says_how_to_publish_it(warehouse: ParquetWarehouse) -> None:
     assert warehouse.row_count(Labels) is None
-    with pytest.raises(MissingTableError, match="--select 'models/labels'"):
+    with pytest.raises(
+        MissingTableError, match=r"models/labels was never published in .*`bentleybot run` publishes it"
+    ):
         warehouse.read(Labels)
 
 

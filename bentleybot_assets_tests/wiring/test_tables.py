@@ -276,7 +276,7 @@ def test_an_input_that_was_never_published_is_an_error_that_says_what_to_do(ware
         raise_on_error=False,
     )
     (event,) = [event for event in result.all_node_events if event.is_step_failure]
-    assert "--select 'trading/target_weights'" in event.step_failure_data.error.cause.message
+    assert "trading/target_weights was never published" in event.step_failure_data.error.cause.message
 
 
 def test_an_input_may_be_declared_to_be_missing(warehouse: WarehouseResource) -> None:
