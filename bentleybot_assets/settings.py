@@ -38,7 +38,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 PREFIX = "BENTLEYBOT_"
@@ -67,6 +66,14 @@ _SHAPES = {
 
 class InvalidSettingsError(ValueError):
     """The settings cannot be used; the message names each setting and what it should be."""
+
+
+class _PlacedError(ValueError):
+    """Something is wrong further inside the value that a validator looks at."""
+
+    def __init__(self, below: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.below = below
 
 
 class _Section(BaseModel):
@@ -346,10 +353,9 @@ class Settings(BaseSettings):
             raise ValueError("the connection market is missing; without prices there is nothing to do")
         mode = connections["market"].config.get("mode")
         if mode not in _DATA_MODES:
-            raise PydanticCustomError(
-                "data_mode",
-                "it says what the prices are and must be {choices}; given: {given}",
-                {"below": ("market", "config", "mode"), "choices": " or ".join(_DATA_MODES), "given": _shown(mode)},
+            raise _PlacedError(
+                ("market", "config", "mode"),
+                f"it says what the prices are and must be {' or '.join(_DATA_MODES)}; given: {_shown(mode)}",
             )
         return connections
 
@@ -445,14 +451,15 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
             )
 
 
-def _describe(problem: ErrorDetails) -> str:
+def _describe(problem: Mapping[str, Any]) -> str:
     """``policy.buy_at (BENTLEYBOT_POLICY__BUY_AT): what is wrong; given: 2``; without what may be a secret."""
-    place = (*problem["loc"], *problem.get("ctx", {}).get("below", ()))
+    raised = problem.get("ctx", {}).get("error")
+    place = (*problem["loc"], *(raised.below if isinstance(raised, _PlacedError) else ()))
     message = _SHAPES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     if not place:
         return f"{message}."
     # Our own messages say themselves what was given.
-    if problem["type"] not in {"value_error", "data_mode"} and _is_public(place, problem["input"]):
+    if raised is None and _is_public(place, problem["input"]):
         message += f"; given: {_shown(problem['input'])}"
     dotted = ".".join(str(part) for part in place)
     return f"{dotted} ({_variable(place)}): {message}." if place[0] in _choices() else f"{dotted}: {message}."

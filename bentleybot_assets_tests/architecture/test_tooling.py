@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -60,6 +64,59 @@ def test_the_locks_satisfy_pyproject() -> None:
     assert unmet(project["dependencies"] + PROJECT["dependency-groups"]["setup"], core) == []
     extras = [wanted for extra in project["optional-dependencies"].values() for wanted in extra]
     assert unmet(extras, core | added) == []
+
+
+PACKAGE, EXTRAS = PROJECT["project"]["dependencies"], PROJECT["project"]["optional-dependencies"]
+
+
+def undeclared(folder: Path, declared: list[str]) -> set[str]:
+    """What the modules in a folder import from outside, but no requirement brings."""
+    names = {canonicalize_name(Requirement(wanted).name) for wanted in declared}
+    distributions = packages_distributions()
+    own = {"bentleybot_assets", "bentleybot_assets_tests", "benchmarks", *sys.stdlib_module_names}
+    imported = {
+        name.partition(".")[0]
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in imported_by(node)
+    }
+    return {
+        name
+        for name in imported - own
+        if not names & {canonicalize_name(distribution) for distribution in distributions.get(name, [])}
+    }
+
+
+def imported_by(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+@pytest.mark.parametrize(
+    ("folder", "declared"),
+    [
+        ("bentleybot_assets", PACKAGE),
+        ("bentleybot_assets_tests", PACKAGE + EXTRAS["test"]),
+    ],
+)
+def test_what_is_imported_is_declared(folder: str, declared: list[str]) -> None:
+    assert undeclared(ROOT / folder, declared) == set()
+
+
+def test_an_import_that_nobody_declared_is_found(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(
+        "import json\nimport polars.exceptions\ndef f():\n    from requests import get\n"
+    )
+    assert undeclared(tmp_path, ["polars>=2"]) == {"requests"}
+    assert undeclared(tmp_path, ["polars", "requests"]) == set()
+
+
+def test_every_dependency_has_its_reason() -> None:
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/adr/0002-dependencies.md").read_text(), flags=re.MULTILINE)
+    explained = {name for row in rows for name in re.split(r"[ ,]+", row)}
+    wanted = [*PACKAGE, *chain(*EXTRAS.values()), *PROJECT["dependency-groups"]["setup"]]
+    assert {Requirement(text).name for text in wanted} - explained == set()
 
 
 @pytest.mark.parametrize("wanted", ["dagster>=99", "no-such-package", "pywin32"])
