@@ -30,7 +30,7 @@ from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
 from bentleybot_assets.resources.processes import is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
-from bentleybot_assets.warehouse.sql import open_sql
+from bentleybot_assets.warehouse.sql import open_sql, renew_views
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
 from bentleybot_assets.wiring.refusals import refuse
 
@@ -119,7 +119,8 @@ def sql(
     """Query the tables with DuckDB; without a query, at a prompt."""
     import duckdb
 
-    connection = open_sql(Path(_resources(_settings())["warehouse"].folder))
+    root = Path(_resources(_settings())["warehouse"].folder)
+    connection = open_sql(root)
     if query is not None:
         try:
             _print_frame(connection.sql(query).pl(), output)
@@ -129,6 +130,7 @@ def sql(
     names = [name for (name,) in connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
     out.print(f"Views: {', '.join(names) or 'none yet; run `bentleybot run` first'}. An empty line ends.")
     for line in iter(lambda: out.input("sql> ").strip(), ""):
+        renew_views(connection, root)
         _print_query(connection, line)
 
 

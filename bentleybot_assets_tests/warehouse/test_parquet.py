@@ -20,7 +20,7 @@ from bentleybot_assets.contracts.trading import Orders, TargetWeights
 from bentleybot_assets.core.audit import QUARANTINE
 from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-from bentleybot_assets.warehouse.sql import open_sql
+from bentleybot_assets.warehouse.sql import open_sql, renew_views
 
 MONDAY, TUESDAY = date(2022, 1, 3), date(2022, 1, 4)
 
@@ -254,6 +254,18 @@ def test_sql_sees_every_table(warehouse: ParquetWarehouse) -> None:
     assert connection.sql("SELECT count(*) FROM models__labels").fetchall() == [(4,)]
     assert connection.sql("SELECT close FROM raw__market__daily_bars").fetchall() == [(1.5,)]
     assert connection.sql("SELECT count(*) FROM quarantine__models__labels").fetchall() == [(1,)]
+
+
+def test_sql_goes_on_after_the_versions_it_was_opened_on_are_gone(warehouse: ParquetWarehouse) -> None:
+    warehouse.publish(Labels, labels(MONDAY))
+    connection = open_sql(warehouse.root)
+    warehouse.publish(Labels, labels(TUESDAY))
+    warehouse.publish(Labels, labels(MONDAY, TUESDAY))
+    warehouse.publish(OutOfSample, OutOfSample.empty_frame())
+
+    renew_views(connection, warehouse.root)
+    assert connection.sql("SELECT count(*) FROM models__labels").fetchall() == [(4,)]
+    assert connection.sql("SELECT count(*) FROM models__out_of_sample").fetchall() == [(0,)]
 
 
 def test_sql_cannot_be_injected_through_a_folder_name(tmp_path: Path) -> None:
