@@ -183,8 +183,9 @@ class _Publication:
         failed = [_name(check) for check in self.checks if not findings[check].passed]
         if failed:
             raise NotPublishedError(self.contract, f"Blocking check(s) failed: {', '.join(failed)}.")
-        self.warehouse.quarantine(self.contract, outcome.quarantined, sessions)
         yield dg.Output(outcome.published, metadata=self._metadata(outcome))
+        # Dagster comes back for more once it has stored the output; if it could not, the old table keeps its own rows.
+        self.warehouse.quarantine(self.contract, outcome.quarantined, sessions)
 
     def _metadata(self, outcome: Audit) -> dict[str, Any]:
         frame = typing.cast("pl.DataFrame", outcome.published)

@@ -199,6 +199,19 @@ def test_a_computation_that_yields_learns_that_storing_failed(
     assert ends == ["GeneratorExit"]
 
 
+def test_a_table_that_could_not_be_stored_keeps_its_own_quarantine(
+    warehouse: WarehouseResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    materialise(warehouse, table_of(GOOD))
+
+    def full_disk(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("bentleybot_assets.warehouse.parquet.ParquetWarehouse.publish", full_disk)
+    assert not materialise(warehouse, table_of(pl.concat([GOOD, bars(bar(symbol="BAD", close=float("nan")))]))).success
+    assert warehouse.open().read_quarantine(DailyBars).is_empty()
+
+
 @contextmanager
 def recorded_end(ends: list[str]) -> Iterator[None]:
     try:
