@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from bentleybot_assets.contracts.trading import Orders
 from bentleybot_assets.ledger import tables
+from bentleybot_assets.ledger.decisions import Account, Decision
 
 REFUSALS: dict[str, pl.DataType | type[pl.DataType]] = {
     "refusal_id": pl.String,
@@ -82,27 +84,19 @@ class Ledger:
     # Orders
 
     def record_orders(
-        self,
-        session: date,
-        intents: pl.DataFrame,
-        *,
-        strategy: str,
-        revision: str,
-        account_mode: str,
-        data_mode: str,
+        self, decision: Decision, intents: pl.DataFrame, account: Account, *, run_id: str
     ) -> pl.DataFrame:
         """Record a session's decision unless it is recorded already; return what stands.
 
         A decision is a fact: the first recording of (strategy, session, revision) wins, also when it held no order.
-        Later intents, whatever they say, add and change nothing.
+        Later intents, whatever they say, add and change nothing. Whoever records has found that nothing stops the
+        session any more, so its open refusals are cleared in the same transaction, except those that ``run_id`` met.
 
         Args:
-            session: session of the decision.
-            intents: columns of ``trading/orders``; no rows means the decision to place no order.
-            strategy: strategy that decided; the same in every row.
-            revision: revision of the decision within the session; the same in every row.
-            account_mode: paper or live; the same in every row.
-            data_mode: sample or market data; the same in every row.
+            decision: what is decided.
+            intents: columns of ``trading/orders``, all of this decision; no rows means the decision to place no order.
+            account: what it was decided on.
+            run_id: the run in whose name refusals are cleared.
 
         Returns:
             All orders of the session, as :meth:`orders`.
@@ -112,23 +106,33 @@ class Ledger:
             DecisionConflictError: the session was decided for another account mode or data mode.
             LedgerError: the ledger cannot be written.
         """
-        decision = {
-            "strategy": strategy,
-            "session": session,
-            "revision": revision,
-            "account_mode": account_mode,
-            "data_mode": data_mode,
-        }
-        _require_one_decision(intents, decision)
+        row = asdict(decision)
+        _require_one_decision(intents, row)
         with self._transaction("orders") as connection:
             try:
-                connection.execute(insert(tables.decisions).values(decision))
+                connection.execute(insert(tables.decisions).values(row))
             except IntegrityError:
-                self._require_same_modes(connection, decision)
+                if not self._is_recorded(connection, decision):
+                    raise
             else:
+                _insert_account(connection, decision, account)
                 if not intents.is_empty():
                     connection.execute(insert(tables.orders), intents.to_dicts())
-            return _read_orders(connection, session)
+            _clear_refusals(connection, decision.session, run_id)
+            return _read_orders(connection, decision.session)
+
+    def recorded_orders(self, decision: Decision, *, run_id: str) -> pl.DataFrame | None:
+        """What :meth:`record_orders` returns and does if the decision is recorded already, else None.
+
+        Raises:
+            DecisionConflictError: the session was decided for another account mode or data mode.
+            LedgerError: the ledger cannot be written.
+        """
+        with self._transaction("orders") as connection:
+            if not self._is_recorded(connection, decision):
+                return None
+            _clear_refusals(connection, decision.session, run_id)
+            return _read_orders(connection, decision.session)
 
     def decided(self, sessions: Collection[date], strategy: str) -> set[date]:
         """Which of the sessions a strategy has decided, also with no order.
@@ -150,16 +154,34 @@ class Ledger:
         with self._transaction("orders", is_read=True) as connection:
             return _read_orders(connection, session)
 
-    def _require_same_modes(self, connection: Connection, decision: dict[str, Any]) -> None:
-        key = [column == decision[column.name] for column in tables.decisions.primary_key]
-        recorded = connection.execute(select(tables.decisions).where(*key)).mappings().one()
-        if any(recorded[name] != decision[name] for name in ("account_mode", "data_mode")):
+    def account(self, session: date, strategy: str) -> Account | None:
+        """What a strategy's first decision of a session was made for; None if there is none, or it is not known.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        accounts, positions = tables.decided_accounts, tables.decided_positions
+        key = (accounts.c.session == session, accounts.c.strategy == strategy)
+        with self._transaction("decided_accounts", is_read=True) as connection:
+            first = connection.execute(select(accounts).where(*key).order_by(accounts.c.revision)).mappings().first()
+            if first is None:
+                return None
+            same = [positions.c[name] == first[name] for name in ("strategy", "session", "revision")]
+            held = connection.execute(select(positions.c.symbol, positions.c.quantity).where(*same)).all()
+            return Account(first["cash_usd"], dict(map(tuple, held)))
+
+    def _is_recorded(self, connection: Connection, decision: Decision) -> bool:
+        wanted = asdict(decision)
+        key = [column == wanted[column.name] for column in tables.decisions.primary_key]
+        recorded = connection.execute(select(tables.decisions).where(*key)).mappings().first()
+        if recorded is not None and dict(recorded) != wanted:
             raise DecisionConflictError(
-                f"Session {decision['session']} of strategy {decision['strategy']}, revision {decision['revision']}, "
+                f"Session {decision.session} of strategy {decision.strategy}, revision {decision.revision}, "
                 f"was decided for a {recorded['account_mode']} account on {recorded['data_mode']} data and stands so "
-                f"in table decisions of ledger {self._shown_url}; this run is for a {decision['account_mode']} account "
-                f"on {decision['data_mode']} data. Give the run a ledger of its own, or another revision."
+                f"in table decisions of ledger {self._shown_url}; this run is for a {decision.account_mode} account "
+                f"on {decision.data_mode} data. Give the run a ledger of its own, or another revision."
             )
+        return recorded is not None
 
     # Refusals
 
@@ -210,23 +232,6 @@ class Ledger:
                     .values(dagster_run_id=dagster_run_id, cleared_by_run_id=None)
                 )
         return refusal_id
-
-    def clear_refusals(self, session: date, run_id: str) -> int:
-        """Close the session's open refusals in the name of the run that went well; returns how many it closed.
-
-        Refusals that the run itself met stay open.
-
-        Raises:
-            LedgerError: the ledger cannot be written.
-        """
-        rows = tables.refusals
-        with self._transaction("refusals") as connection:
-            result = connection.execute(
-                update(rows)
-                .where(rows.c.session == session, rows.c.cleared_by_run_id.is_(None), rows.c.dagster_run_id != run_id)
-                .values(cleared_by_run_id=run_id)
-            )
-            return result.rowcount
 
     def refusals(self, session: date) -> pl.DataFrame:
         """All refusals of the session, open or cleared: columns ``REFUSALS``, sorted by table, check and id.
@@ -311,6 +316,26 @@ def _schema_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table(tables.version.name):
         return None
     return connection.execute(select(tables.version.c.version_num)).scalar_one_or_none()
+
+
+def _insert_account(connection: Connection, decision: Decision, account: Account) -> None:
+    row = asdict(decision)
+    key = {column.name: row[column.name] for column in tables.decisions.primary_key}
+    connection.execute(insert(tables.decided_accounts).values(key | {"cash_usd": account.cash_usd}))
+    if account.positions:
+        connection.execute(
+            insert(tables.decided_positions),
+            [key | {"symbol": symbol, "quantity": quantity} for symbol, quantity in account.positions.items()],
+        )
+
+
+def _clear_refusals(connection: Connection, session: date, run_id: str) -> None:
+    rows = tables.refusals
+    connection.execute(
+        update(rows)
+        .where(rows.c.session == session, rows.c.cleared_by_run_id.is_(None), rows.c.dagster_run_id != run_id)
+        .values(cleared_by_run_id=run_id)
+    )
 
 
 def _read_orders(connection: Connection, session: date) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """Newest migration. Kept here so that a current ledger is recognised without importing Alembic."""
 
 version = Table("ledger_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -42,6 +42,39 @@ decisions = Table(
     Column("data_mode", String(16), nullable=False),
     PrimaryKeyConstraint("strategy", "session", "revision", name="pk_decisions"),
     comment="One row per decision taken, also when the decision was to place no order",
+)
+
+decided_accounts = Table(
+    "decided_accounts",
+    metadata,
+    Column("strategy", String(64), nullable=False),
+    Column("session", Date, nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("cash_usd", Double, nullable=False),
+    PrimaryKeyConstraint("strategy", "session", "revision", name="pk_decided_accounts"),
+    ForeignKeyConstraint(
+        ["strategy", "session", "revision"],
+        ["decisions.strategy", "decisions.session", "decisions.revision"],
+        name="fk_decided_accounts_decision",
+    ),
+    comment="The account that a decision was made for; unknown for decisions from before version 0002",
+)
+
+decided_positions = Table(
+    "decided_positions",
+    metadata,
+    Column("strategy", String(64), nullable=False),
+    Column("session", Date, nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("symbol", String(15), nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    PrimaryKeyConstraint("strategy", "session", "revision", "symbol", name="pk_decided_positions"),
+    ForeignKeyConstraint(
+        ["strategy", "session", "revision"],
+        ["decided_accounts.strategy", "decided_accounts.session", "decided_accounts.revision"],
+        name="fk_decided_positions_account",
+    ),
+    comment="Shares that the account of a decision held",
 )
 
 orders = Table(

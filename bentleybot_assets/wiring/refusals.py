@@ -43,8 +43,7 @@ def refuse(instance: dg.DagsterInstance, run_id: str, session: date, ledger: Led
 def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledger: Ledger) -> None:
     """Let orders pass only if every blocking check upstream is green and what stopped the session before is mended.
 
-    Looks at the checks themselves, whichever run evaluated them: a table may have gone red in a run of its own. Then
-    the session's refusals are cleared.
+    Looks at the checks themselves, whichever run evaluated them: a table may have gone red in a run of its own.
 
     Raises:
         dagster.Failure: names each red check, its evidence and what to materialise.
@@ -56,7 +55,6 @@ def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledge
             "the table again.",
             allow_retries=False,
         )
-    ledger.clear_refusals(session, context.run.run_id)
 
 
 def _red_checks(instance: dg.DagsterInstance, session: date) -> Iterator[str]:

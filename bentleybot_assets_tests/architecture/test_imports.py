@@ -22,6 +22,7 @@ FORBIDDEN = (
     "matplotlib",
     "duckdb",
     "bokeh_sampledata",
+    "sqlalchemy",
 )
 
 PROBE = """

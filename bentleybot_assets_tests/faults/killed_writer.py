@@ -25,6 +25,7 @@ from bentleybot_assets.contracts.trading import Orders, TargetWeights
 from bentleybot_assets.core.bars import daily_bars
 from bentleybot_assets.core.instruments import WatchlistEntry, instruments
 from bentleybot_assets.core.orders import order_intents
+from bentleybot_assets.ledger.decisions import Account, Decision
 from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.resources import airbyte
 from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
@@ -72,12 +73,11 @@ def work(folder: Path) -> None:
             data_mode="sample",
             costs_bps={"equity": 5.0},
         )
+        ledger.record_refusal(session, check="contract", table="market/daily_bars", evidence="x", dagster_run_id="r")
         standing = ledger.record_orders(
-            session, intents, strategy="s", revision="1", account_mode="paper", data_mode="sample"
+            Decision("s", session, "1", "paper", "sample"), intents, Account(1000.0, {"FB": 3}), run_id="next"
         )
         warehouse.publish(Orders, standing, [session])
-        ledger.record_refusal(session, check="contract", table="market/daily_bars", evidence="x", dagster_run_id="r")
-        ledger.clear_refusals(session, "next")
     quarantined = pl.DataFrame(
         [("market__daily_bars", "x", f"symbol=FB, session={TUESDAY}", "close", "NaN", "is a finite number")],
         schema=["table", "source", "row_key", "column", "value", "rule"],
@@ -111,6 +111,7 @@ def digest(folder: Path) -> dict[str, Any]:
     for session in (TUESDAY, WEDNESDAY):
         seen[f"orders of {session}"] = ledger.orders(session).rows()
         seen[f"refusals of {session}"] = ledger.refusals(session).rows()
+        seen[f"account of {session}"] = ledger.account(session, "s")
     return seen
 
 

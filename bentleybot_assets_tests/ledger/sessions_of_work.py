@@ -19,11 +19,13 @@ import polars as pl
 from sqlalchemy import Engine, event
 
 from bentleybot_assets.contracts.trading import Orders
+from bentleybot_assets.ledger.decisions import Account, Decision
 from bentleybot_assets.ledger.ledger import Ledger
 
 FIRST = date(2022, 12, 27)
 SECOND = date(2022, 12, 28)
 DECISION = {"strategy": "daily", "revision": "0", "account_mode": "paper", "data_mode": "sample"}
+ACCOUNT = Account(cash_usd=1000.1, positions={"MSFT": 7, "SPY": 2})
 RACERS = 6
 
 
@@ -49,15 +51,19 @@ def intents(session: date, **targets: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=Orders.polars_schema()).sort("order_id")
 
 
+def record(ledger: Ledger, session: date, orders: pl.DataFrame, run_id: str = "good", **changes: str) -> pl.DataFrame:
+    """Record the desk's decision of a session, or one that differs from it as ``changes`` say."""
+    return ledger.record_orders(Decision(session=session, **{**DECISION, **changes}), orders, ACCOUNT, run_id=run_id)
+
+
 def work(url: str) -> None:
     """Orders and a cleared refusal in the first session, the decision to place none in the second."""
     ledger = Ledger(url)
     ledger.record_refusal(
         FIRST, check="contract", table="market/daily_bars", evidence="close is NaN", dagster_run_id="bad"
     )
-    ledger.record_orders(FIRST, intents(FIRST, AAPL=3, IBM=5), **DECISION)
-    ledger.clear_refusals(FIRST, "good")
-    ledger.record_orders(SECOND, intents(SECOND), **DECISION)
+    record(ledger, FIRST, intents(FIRST, AAPL=3, IBM=5))
+    record(ledger, SECOND, intents(SECOND))
 
 
 def url_of(path: Path) -> str:
@@ -124,9 +130,7 @@ def _race(folder: Path) -> None:
     def racer(number: int) -> None:
         os.close(opener)
         Ledger._upgrade = upgrade_together  # type: ignore[method-assign]
-        stands = Ledger(url_of(folder / "race.db")).record_orders(
-            FIRST, intents(FIRST, **{f"R{number}": number + 1}), **DECISION
-        )
+        stands = record(Ledger(url_of(folder / "race.db")), FIRST, intents(FIRST, **{f"R{number}": number + 1}))
         (folder / f"{number}.txt").write_text(stands["symbol"].item())
 
     children = [_fork(lambda number=number: racer(number)) for number in range(RACERS)]  # type: ignore[misc]

@@ -24,7 +24,11 @@ def test_a_run_after_a_kill_at_any_moment_reaches_the_undisturbed_ledger(tmp_pat
     ledgers = sorted(killed.glob("*.db"))
     assert len(ledgers) > 40  # moments swept; the first kills come before the first byte is written
     for path in ledgers:
-        assert len(Ledger(url_of(path)).orders(FIRST)) in {0, 2}, f"half a decision after kill {path.stem}"
+        orders, refused = len(Ledger(url_of(path)).orders(FIRST)), Ledger(url_of(path)).refusals(FIRST)
+        assert orders in {0, 2}, f"half a decision after kill {path.stem}"
+        # A refusal is cleared by the decision, and only by it.
+        cleared = refused["cleared_by_run_id"].to_list()
+        assert cleared == ["good"] if orders else cleared in ([], [None]), f"kill {path.stem}"
         work(url_of(path))
         assert dump(path) == dump(undisturbed), f"kill {path.stem} left a trace"
 

@@ -6,13 +6,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from bentleybot_assets.ledger import migrations, tables
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
-from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, url_of
+from bentleybot_assets_tests.ledger.sessions_of_work import DECISION, FIRST, intents, url_of
 
 
 def _schema(path: Path) -> set[tuple[str, str]]:
@@ -27,7 +28,25 @@ def test_migrating_leads_to_the_declared_tables(tmp_path: Path) -> None:
     Ledger(url_of(migrated)).orders(FIRST)
     tables.metadata.create_all(create_engine(url_of(declared)))
     assert _schema(migrated) == _schema(declared)
-    assert len(_schema(declared)) == 5  # three tables, two indices
+    assert len(_schema(declared)) == 7  # five tables, two indices
+
+
+def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    engine = create_engine(url_of(path))
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        placed = intents(FIRST, AAPL=3)
+        connection.execute(tables.decisions.insert().values(session=FIRST, **DECISION))
+        connection.execute(tables.orders.insert(), placed.to_dicts())
+
+    ledger = Ledger(url_of(path))
+    assert ledger.orders(FIRST).equals(placed)
+    assert ledger.decided([FIRST], DECISION["strategy"]) == {FIRST}
+    assert ledger.account(FIRST, DECISION["strategy"]) is None
 
 
 def test_the_declared_version_is_the_newest_migration() -> None:

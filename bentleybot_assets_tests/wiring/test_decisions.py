@@ -1,5 +1,6 @@
 """What a decided session was decided on stands; every other session is computed."""
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bentleybot_assets.contracts.trading import Orders
 from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets.wiring.decisions import each_undecided_session
-from bentleybot_assets_tests.ledger.sessions_of_work import DECISION, FIRST, SECOND, intents, url_of
+from bentleybot_assets_tests.ledger.sessions_of_work import DECISION, FIRST, SECOND, intents, record, url_of
 
 DAYS = dg.StaticPartitionsDefinition([FIRST.isoformat(), SECOND.isoformat()])
 
@@ -28,7 +29,17 @@ def warehouse(tmp_path: Path) -> ParquetWarehouse:
     return warehouse
 
 
-def rows(ledger: Ledger, warehouse: ParquetWarehouse, first: date, last: date) -> dict[date, float]:
+def compute(day: date) -> pl.DataFrame:
+    return intents(day, AAPL=99)
+
+
+def rows(
+    ledger: Ledger,
+    warehouse: ParquetWarehouse,
+    first: date,
+    last: date,
+    compute: Callable[[date], pl.DataFrame] = compute,
+) -> dict[date, float]:
     """Quantity of each session as the asset sees it; a session that is computed has 99."""
 
     seen = []
@@ -39,7 +50,7 @@ def rows(ledger: Ledger, warehouse: ParquetWarehouse, first: date, last: date) -
             each_undecided_session(
                 context,
                 Orders,
-                lambda day: intents(day, AAPL=99),
+                compute,
                 warehouse=warehouse,
                 ledger=ledger,
                 strategy=DECISION["strategy"],
@@ -58,15 +69,15 @@ def test_without_a_decision_every_session_is_computed_again(ledger: Ledger, ware
 
 
 def test_a_decided_session_keeps_its_rows(ledger: Ledger, warehouse: ParquetWarehouse) -> None:
-    ledger.record_orders(FIRST, intents(FIRST, AAPL=3), **DECISION)
+    record(ledger, FIRST, intents(FIRST, AAPL=3))
     assert rows(ledger, warehouse, FIRST, SECOND) == {FIRST: 3, SECOND: 99}
 
 
 def test_a_decision_of_another_strategy_keeps_nothing(ledger: Ledger, warehouse: ParquetWarehouse) -> None:
-    ledger.record_orders(FIRST, intents(FIRST).clear(), **{**DECISION, "strategy": "hourly"})
+    record(ledger, FIRST, intents(FIRST).clear(), strategy="hourly")
     assert rows(ledger, warehouse, FIRST, FIRST) == {FIRST: 99}
 
 
 def test_a_decided_session_whose_rows_are_gone_is_computed_again(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.record_orders(FIRST, intents(FIRST, AAPL=3), **DECISION)
+    record(ledger, FIRST, intents(FIRST, AAPL=3))
     assert rows(ledger, ParquetWarehouse(tmp_path / "empty"), FIRST, FIRST) == {FIRST: 99}

@@ -12,6 +12,7 @@ from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.wiring import refusals
 from bentleybot_assets.wiring.published import PublishedTable
 from bentleybot_assets.wiring.refusals import RUN_FAILED, refuse, require_no_red_check
+from bentleybot_assets_tests.ledger.sessions_of_work import intents, record
 
 DAY, NEXT_DAY = date(2022, 12, 28), date(2022, 12, 29)
 DAYS = dg.StaticPartitionsDefinition([DAY.isoformat(), NEXT_DAY.isoformat()])
@@ -63,7 +64,9 @@ class Desk:
 
         @dg.asset(key=ORDERS, partitions_def=DAYS, deps=[SCORES])
         def orders(context: dg.AssetExecutionContext) -> None:
-            require_no_red_check(context, date.fromisoformat(context.partition_key), self.ledger)
+            day = date.fromisoformat(context.partition_key)
+            require_no_red_check(context, day, self.ledger)
+            record(self.ledger, day, intents(day, AAPL=3), run_id=context.run.run_id)
 
         return [bars, scores, orders]
 

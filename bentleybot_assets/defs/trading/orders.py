@@ -8,6 +8,7 @@ import polars as pl
 from bentleybot_assets.contracts.trading import Orders
 from bentleybot_assets.core.audit import audit
 from bentleybot_assets.core.orders import order_intents
+from bentleybot_assets.ledger.decisions import Account, Decision
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions, sessions_of
@@ -43,8 +44,15 @@ def orders(
     desk: Desk,
     ledger: LedgerResource,
 ) -> pl.DataFrame:
-    """Record the session's decision once; a re-run gets back what was recorded."""
+    """Record the session's decision once; a re-run gets back what was recorded, whatever has changed since."""
     (session,) = sessions_of(context)
+    books = ledger.open()
+    require_no_red_check(context, session, books)
+    decision = Decision(desk.strategy, session, _DAILY_REVISION, desk.account_mode, desk.data_mode)
+    recorded = books.recorded_orders(decision, run_id=context.run.run_id)
+    if recorded is not None:
+        context.log.info("%s was decided before: its %d recorded order(s) stand.", session, recorded.height)
+        return recorded
     intents = order_intents(
         targets,
         instruments,
@@ -54,24 +62,12 @@ def orders(
         data_mode=desk.data_mode,
         costs_bps=desk.cost_bps,
     )
-    books = ledger.open()
-    require_no_red_check(context, session, books)
     _require_sound(intents)
-    recorded = books.record_orders(
-        session,
-        intents,
-        strategy=desk.strategy,
-        revision=_DAILY_REVISION,
-        account_mode=desk.account_mode,
-        data_mode=desk.data_mode,
-    )
+    held = targets.filter(pl.col("position_quantity") > 0).select("symbol", "position_quantity")
+    account = Account(desk.cash_usd, dict(held.iter_rows()))
+    recorded = books.record_orders(decision, intents, account, run_id=context.run.run_id)
     if not recorded.equals(intents):
-        context.log.warning(
-            "%s was decided before: its %d recorded order(s) stand, the %d computed now are not recorded.",
-            session,
-            recorded.height,
-            intents.height,
-        )
+        context.log.warning("Another run has decided %s meanwhile: its order(s) stand, not these.", session)
     return recorded
 
 
