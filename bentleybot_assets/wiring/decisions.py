@@ -5,7 +5,7 @@ Does not belong here: deciding (``core``), recording a decision (``ledger``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,15 @@ def each_undecided_session(
 ) -> pl.DataFrame:
     """The rows of the run's sessions: computed, or as they stand where the strategy has decided the session."""
     days = sessions_of(context)
-    decided = ledger.decided(days, strategy)
-    frames = []
-    for day in days:
-        if day in decided and warehouse.row_count(contract, [day]):
+
+    def standing(days: Collection[date]) -> dict[date, pl.DataFrame]:
+        decided = [day for day in ledger.decided(days, strategy) if warehouse.row_count(contract, [day])]
+        for day in decided:
             context.log.info("%s was decided before; its rows of %s stand.", day, contract.table_name())
-            frames.append(warehouse.read(contract, [day]))
-        else:
-            frames.append(compute(day))
-    return pl.concat(frames)
+        return {day: warehouse.read(contract, [day]) for day in decided}
+
+    kept = standing(days)
+    computed = {day: compute(day) for day in days if day not in kept}
+    # Another run may have decided a session meanwhile; asked as late as possible, right before the frame is published.
+    frames = kept | computed | standing(computed)
+    return pl.concat([frames[day] for day in days])

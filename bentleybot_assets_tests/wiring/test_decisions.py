@@ -81,3 +81,16 @@ def test_a_decision_of_another_strategy_keeps_nothing(ledger: Ledger, warehouse:
 def test_a_decided_session_whose_rows_are_gone_is_computed_again(ledger: Ledger, tmp_path: Path) -> None:
     record(ledger, FIRST, intents(FIRST, AAPL=3))
     assert rows(ledger, ParquetWarehouse(tmp_path / "empty"), FIRST, FIRST) == {FIRST: 99}
+
+
+def test_a_session_that_another_run_decides_while_it_is_computed_keeps_what_it_was_decided_on(
+    ledger: Ledger, warehouse: ParquetWarehouse
+) -> None:
+    def overtaken(day: date) -> pl.DataFrame:
+        if day == SECOND:
+            for other in (FIRST, SECOND):
+                warehouse.publish(Orders, intents(other, AAPL=5), [other])
+                record(ledger, other, intents(other, AAPL=5))
+        return compute(day)
+
+    assert rows(ledger, warehouse, FIRST, SECOND, overtaken) == {FIRST: 5, SECOND: 5}
