@@ -84,7 +84,7 @@ class BriefInputs:
         session: session the brief is about.
         account_mode: paper or live.
         data_mode: ``sample`` or the market data's source.
-        cash_usd: cash before the session's orders.
+        cash_usd: cash before the session's orders; None if the account that the session was decided for is unknown.
         positions: shares held before the session's orders, per symbol.
         signals: rows of ``signals/trading_signals`` of the session.
         targets: rows of ``trading/target_weights`` of the session.
@@ -100,7 +100,7 @@ class BriefInputs:
     session: date
     account_mode: str
     data_mode: str
-    cash_usd: float
+    cash_usd: float | None
     positions: Mapping[str, int]
     signals: pl.DataFrame
     targets: pl.DataFrame
@@ -279,7 +279,7 @@ def _algorithm(algorithm: str) -> str:
 
 
 def _account(inputs: BriefInputs, names: Mapping[str, str]) -> dict[str, Any]:
-    """Holdings before the orders, and cash before and after; values are None where a price is missing."""
+    """Holdings before the orders, and cash before and after; values are None where a price or the cash is unknown."""
     price = dict(inputs.bars.select("symbol", "mark_price").iter_rows())
     rows = [
         {
@@ -297,13 +297,12 @@ def _account(inputs: BriefInputs, names: Mapping[str, str]) -> dict[str, Any]:
     change = inputs.orders.select(
         pl.when(pl.col("side") == "SELL").then("estimated_value_usd").otherwise(-pl.col("estimated_value_usd")).sum()
     ).item()
-    cash_after = inputs.cash_usd + change - inputs.orders["estimated_cost_usd"].sum()
+    cash = inputs.cash_usd
     return {
         "rows": rows,
-        "cash": inputs.cash_usd,
-        "cash_after": cash_after,
-        "invested": invested,
-        "equity": None if invested is None else inputs.cash_usd + invested,
+        "cash": cash,
+        "cash_after": None if cash is None else cash + change - inputs.orders["estimated_cost_usd"].sum(),
+        "equity": None if cash is None or invested is None else cash + invested,
     }
 
 

@@ -314,6 +314,15 @@ def test_a_held_instrument_without_a_price_leaves_the_account_unvalued() -> None
     assert "A price of this session is missing, so the account cannot be valued." in text
 
 
+def test_an_account_that_is_unknown_is_not_made_up() -> None:
+    text = text_of(inputs(cash_usd=None, positions={}))
+    assert "What the account held when this session was decided was not recorded." in text
+    assert (
+        "Account value, USD | \N{EM DASH} | Cash now | \N{EM DASH} | Cash after orders and cost | \N{EM DASH}" in text
+    )
+    assert "in cash." not in text
+
+
 def test_the_state_of_each_table_is_shown() -> None:
     text = text_of(inputs())
     assert "market/ | daily_bars | 199,420 | 2022-12-28 | 4 passed | 3" in text

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.reports import DailyBrief
 from bentleybot_assets.core.brief import BriefInputs, render_brief, verdict
+from bentleybot_assets.ledger.decisions import Account
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.resources.reports import ReportFolder
@@ -18,6 +20,9 @@ from bentleybot_assets.wiring.io_manager import MAY_BE_MISSING
 from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions, sessions_of
 from bentleybot_assets.wiring.status import table_status
 from bentleybot_assets.wiring.tables import Finding, table_asset
+
+if TYPE_CHECKING:
+    from bentleybot_assets.ledger.ledger import Ledger
 
 
 def page_is_self_contained(frame: pl.DataFrame) -> Finding:
@@ -46,12 +51,13 @@ def _perhaps(*key: str) -> dg.AssetIn:
     ins={
         "signals": _perhaps("signals", "trading_signals"),
         "targets": _perhaps("trading", "target_weights"),
-        "orders": _perhaps("trading", "orders"),
         "versions": _perhaps("models", "return_forecaster"),
         "backtest": _perhaps("models", "backtest"),
         "bars": _perhaps("market", "daily_bars"),
         "instruments": _perhaps("market", "instruments"),
     },
+    # Read from the ledger, which has what stands even where the table could not be published.
+    deps=[dg.AssetKey(["trading", "orders"])],
     partitions_def=sessions,
     backfill_policy=one_session_at_a_time,
 )
@@ -60,7 +66,6 @@ def daily_brief(
     *,
     signals: pl.DataFrame,
     targets: pl.DataFrame,
-    orders: pl.DataFrame,
     versions: pl.DataFrame,
     backtest: pl.DataFrame,
     bars: pl.LazyFrame,
@@ -72,14 +77,17 @@ def daily_brief(
 ) -> pl.DataFrame:
     """Write the page from the tables as they stand, and put it where people open it."""
     (session,) = sessions_of(context)
-    refusals = ledger.open().open_refusals(session)
+    books = ledger.open()
+    orders = books.orders(session)
+    refusals = books.open_refusals(session)
+    account = _account(books, session, desk)
     html = render_brief(
         BriefInputs(
             session=session,
             account_mode=desk.account_mode,
             data_mode=desk.data_mode,
-            cash_usd=desk.cash_usd,
-            positions=desk.holdings,
+            cash_usd=account.cash_usd if account else None,
+            positions=account.positions if account else {},
             signals=signals,
             targets=targets,
             orders=orders,
@@ -105,3 +113,10 @@ def daily_brief(
         },
         schema=DailyBrief.polars_schema(),
     )
+
+
+def _account(books: Ledger, session: date, desk: Desk) -> Account | None:
+    """What the session was decided on (None if that was not recorded); before it is, what the desk says now."""
+    if books.decided([session], desk.strategy):
+        return books.account(session, desk.strategy)
+    return Account(desk.cash_usd, desk.holdings)
