@@ -43,7 +43,10 @@ def refuse(instance: dg.DagsterInstance, run_id: str, session: date, ledger: Led
 def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledger: Ledger) -> None:
     """Let orders pass only if every blocking check upstream is green and what stopped the session before is mended.
 
-    Looks at the checks themselves, whichever run evaluated them: a table may have gone red in a run of its own.
+    Looks at the checks themselves, whichever run evaluated them: a table may have gone red in a run of its own. A
+    check that was never evaluated (for a table by session: for this session) is not green, even where the table or the
+    slice exists. What is published passed the checks of its day, but nobody knows whether these were today's; one
+    materialisation tells.
 
     Raises:
         dagster.Failure: names each red check, its evidence and what to materialise.
@@ -58,14 +61,15 @@ def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledge
 
 
 def _red_checks(instance: dg.DagsterInstance, session: date) -> Iterator[str]:
-    for table in published_tables():
-        name = "/".join(table.key.path)
-        if name in _FOLLOWING:
-            continue
-        for verdict in verdicts(instance, table, session, blocking_only=True):
-            # A session's slice is there only if its checks passed; a run of many sessions leaves no record of each.
-            if verdict.passed is False or (verdict.passed is None and not table.is_by_session):
-                yield f"{name} fails its check {verdict.check}: {verdict.evidence}"
+    upstream = [
+        table
+        for table in published_tables()
+        if table.key.path[0] != "reports" and "/".join(table.key.path) not in _FOLLOWING
+    ]
+    for key, found in verdicts(instance, upstream, session, blocking_only=True).items():
+        for verdict in found:
+            if not verdict.passed:
+                yield f"{'/'.join(key.path)} fails its check {verdict.check}: {verdict.evidence}"
 
 
 def _unmended_errors(instance: dg.DagsterInstance, session: date, ledger: Ledger) -> Iterator[str]:

@@ -10,8 +10,8 @@ import polars as pl
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.core.brief import TABLE_STATUS
 from bentleybot_assets.warehouse.base import Warehouse
-from bentleybot_assets.wiring.published import PublishedTable, published_tables
-from bentleybot_assets.wiring.verdicts import verdicts
+from bentleybot_assets.wiring.published import published_tables
+from bentleybot_assets.wiring.verdicts import Verdict, verdicts
 
 
 def table_status(context: dg.AssetExecutionContext, warehouse: Warehouse, session: date) -> pl.DataFrame:
@@ -19,20 +19,19 @@ def table_status(context: dg.AssetExecutionContext, warehouse: Warehouse, sessio
 
     The report that asks is left out: it is not written yet.
     """
-    tables = (table for table in published_tables() if table.key != context.asset_key)
+    tables = [table for table in published_tables() if table.key != context.asset_key]
+    found = verdicts(context.instance, tables, session)
     return pl.DataFrame(
-        [_row(context.instance, warehouse, table, session) for table in tables], schema=TABLE_STATUS, orient="row"
+        [_row(warehouse, key, checks) for key, checks in found.items()], schema=TABLE_STATUS, orient="row"
     )
 
 
-def _row(
-    instance: dg.DagsterInstance, warehouse: Warehouse, table: PublishedTable, session: date
-) -> tuple[object, ...]:
-    contract = contract_for(table.key.path)
+def _row(warehouse: Warehouse, key: dg.AssetKey, checks: list[Verdict]) -> tuple[object, ...]:
+    contract = contract_for(key.path)
     rows = warehouse.row_count(contract)
     newest = None
     if rows and "session" in contract.polars_schema():
         newest = warehouse.scan(contract).select(pl.col("session").max()).collect().item()
-    outcomes = [verdict.passed for verdict in verdicts(instance, table, session)]
+    outcomes = [verdict.passed for verdict in checks]
     quarantined = warehouse.read_quarantine(contract)["row_key"].n_unique()
-    return ("/".join(table.key.path), rows, newest, outcomes.count(True), outcomes.count(False), quarantined)
+    return ("/".join(key.path), rows, newest, outcomes.count(True), outcomes.count(False), quarantined)

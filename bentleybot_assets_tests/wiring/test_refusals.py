@@ -1,6 +1,6 @@
 """Nothing is ordered while a check upstream is red; what stopped a session is recorded and, once mended, cleared."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -11,56 +11,88 @@ import pytest
 from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.wiring import refusals
 from bentleybot_assets.wiring.published import PublishedTable
-from bentleybot_assets.wiring.refusals import RUN_FAILED, refuse, require_no_red_check
-from bentleybot_assets_tests.ledger.sessions_of_work import intents, record
+from bentleybot_assets.wiring.refusals import refuse, require_no_red_check
+from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, SECOND, intents, record, url_of
 
-DAY, NEXT_DAY = date(2022, 12, 28), date(2022, 12, 29)
+DAY, NEXT_DAY = FIRST, SECOND
 DAYS = dg.StaticPartitionsDefinition([DAY.isoformat(), NEXT_DAY.isoformat()])
-BARS, SCORES, ORDERS = (dg.AssetKey(["market", name]) for name in ("bars", "scores", "orders"))
+QUOTES, SPLITS = dg.AssetKey(["raw", "market", "quotes"]), dg.AssetKey(["raw", "market", "splits"])
+BARS, SCORES = dg.AssetKey(["market", "bars"]), dg.AssetKey(["signals", "scores"])
+ORDERS, BRIEF = dg.AssetKey(["trading", "orders"]), dg.AssetKey(["reports", "brief"])
+CHECKED = {"quotes": QUOTES, "splits": SPLITS, "bars": BARS, "scores": SCORES, "brief": BRIEF}
+KEYS = {**CHECKED, "orders": ORDERS}
 
 
 @dataclass
 class Desk:
-    """Three assets (bars, scores by session, orders by session) whose checks and errors a test switches."""
+    """A connection of two streams, bars, scores by session, orders and a brief, that a test can make fail.
+
+    Attributes:
+        red: tables whose check fails.
+        broken: tables whose computation raises.
+        meanwhile: what happens right before a table is computed, once.
+    """
 
     instance: dg.DagsterInstance
     ledger: Ledger
     red: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
 
-    def run(self, *names: str, day: date = DAY) -> dg.ExecuteInProcessResult:
-        """Materialise the named assets, or all."""
+    def run(self, *names: str, day: date = DAY, to: date | None = None) -> dg.ExecuteInProcessResult:
+        """Materialise the named tables, or all, for a session or, in one run, for those from ``day`` to ``to``."""
+        tags = {"dagster/partition": f"{day}"}
+        if to is not None:
+            tags = {"dagster/asset_partition_range_start": f"{day}", "dagster/asset_partition_range_end": f"{to}"}
+        selected = [KEYS[name] for name in names or KEYS]
         return dg.materialize(
-            self._assets(),
-            instance=self.instance,
-            partition_key=None if names == ("bars",) else day.isoformat(),
-            selection=[dg.AssetKey(["market", name]) for name in names or ("bars", "scores", "orders")],
-            raise_on_error=False,
+            self._assets(), instance=self.instance, selection=selected, tags=tags, raise_on_error=False
         )
 
-    def refuse(self, result: dg.ExecuteInProcessResult, day: date = DAY) -> list[str]:
-        return refuse(self.instance, result.run_id, day, self.ledger)
+    def refuse(self, result: dg.ExecuteInProcessResult) -> list[str]:
+        return refuse(self.instance, result.run_id, DAY, self.ledger)
 
-    def _result(self, name: str) -> Iterator[dg.AssetCheckResult | dg.Output[int]]:
-        if name in self.broken:
-            raise RuntimeError("the source is down")
-        yield dg.AssetCheckResult(
-            check_name="sound",
-            passed=name not in self.red,
-            description=f"{name} is unsound" if name in self.red else None,
-        )
-        if name in self.red:
+    def open_refusals(self) -> list[tuple[str, str]]:
+        return self.ledger.open_refusals(DAY).select("table_name", "check_name").rows()
+
+    def _results(self, *names: str) -> Iterator[object]:
+        for name in names:
+            self.meanwhile.pop(name, lambda: None)()
+            if name in self.broken:
+                raise RuntimeError("the source is down")
+        for name in names:
+            yield dg.AssetCheckResult(
+                asset_key=KEYS[name],
+                check_name="sound",
+                passed=name not in self.red,
+                description=f"{name} is unsound" if name in self.red else None,
+            )
+        if self.red & set(names):
             raise dg.Failure(description="not published")
-        yield dg.Output(1)
+        for name in names:
+            yield dg.MaterializeResult(asset_key=KEYS[name])
 
     def _assets(self) -> list[dg.AssetsDefinition]:
-        @dg.asset(key=BARS, check_specs=[spec(BARS)], output_required=False)
-        def bars() -> Iterator[object]:
-            yield from self._result("bars")
+        @dg.multi_asset(
+            name="market_connection",
+            specs=[dg.AssetSpec(QUOTES, skippable=True), dg.AssetSpec(SPLITS, skippable=True)],
+            check_specs=[spec(QUOTES), spec(SPLITS)],
+        )
+        def connection() -> Iterator[object]:
+            yield from self._results("quotes", "splits")
 
-        @dg.asset(key=SCORES, check_specs=[spec(SCORES)], output_required=False, partitions_def=DAYS, deps=[BARS])
+        @dg.multi_asset(specs=[dg.AssetSpec(BARS, deps=[QUOTES, SPLITS], skippable=True)], check_specs=[spec(BARS)])
+        def bars() -> Iterator[object]:
+            yield from self._results("bars")
+
+        @dg.multi_asset(
+            specs=[dg.AssetSpec(SCORES, deps=[BARS], skippable=True)],
+            check_specs=[spec(SCORES)],
+            partitions_def=DAYS,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )
         def scores() -> Iterator[object]:
-            yield from self._result("scores")
+            yield from self._results("scores")
 
         @dg.asset(key=ORDERS, partitions_def=DAYS, deps=[SCORES])
         def orders(context: dg.AssetExecutionContext) -> None:
@@ -68,7 +100,13 @@ class Desk:
             require_no_red_check(context, day, self.ledger)
             record(self.ledger, day, intents(day, AAPL=3), run_id=context.run.run_id)
 
-        return [bars, scores, orders]
+        @dg.multi_asset(
+            specs=[dg.AssetSpec(BRIEF, deps=[ORDERS], skippable=True)], check_specs=[spec(BRIEF)], partitions_def=DAYS
+        )
+        def brief() -> Iterator[object]:
+            yield from self._results("brief")
+
+        return [connection, bars, scores, orders, brief]
 
 
 def spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -77,21 +115,23 @@ def spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    by_session = {SCORES, ORDERS, BRIEF}
     tables = [
-        PublishedTable(BARS, (spec(BARS),), is_by_session=False),
-        PublishedTable(SCORES, (spec(SCORES),), is_by_session=True),
+        PublishedTable(key, (spec(key),) if key != ORDERS else (), is_by_session=key in by_session)
+        for key in KEYS.values()
     ]
     monkeypatch.setattr(refusals, "published_tables", lambda: iter(tables))
-    folder = tmp_path / "dagster"
-    folder.mkdir()
-    with dg.DagsterInstance.local_temp(str(folder)) as instance:
-        yield Desk(instance, Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Desk(instance, Ledger(url_of(tmp_path / "ledger.db")))
 
 
 def why_orders_failed(result: dg.ExecuteInProcessResult) -> str:
     (event,) = [event for event in result.all_node_events if event.is_step_failure]
-    assert event.step_key == "market__orders"
+    assert event.step_key == "trading__orders"
     return str(event.step_failure_data.user_failure_data.description)
+
+
+# What the gate looks at
 
 
 def test_orders_pass_when_every_check_is_green(desk: Desk) -> None:
@@ -105,13 +145,88 @@ def test_a_check_that_went_red_in_another_run_stops_orders_without_any_refusal(d
 
     assert desk.ledger.refusals(DAY).is_empty()
     reason = why_orders_failed(desk.run("orders"))
-    assert reason.startswith(
-        "HALT: nothing is ordered for 2022-12-28. market/bars fails its check sound: bars is unsound"
-    )
+    assert reason.startswith(f"HALT: nothing is ordered for {DAY}. market/bars fails its check sound: bars is unsound")
 
 
 def test_a_table_that_was_never_checked_stops_orders(desk: Desk) -> None:
     assert "market/bars fails its check sound: it was never evaluated" in why_orders_failed(desk.run("orders"))
+
+
+def test_a_slice_that_was_never_checked_stops_orders(desk: Desk) -> None:
+    assert desk.run(day=NEXT_DAY).success
+    assert "signals/scores fails its check sound: it was never evaluated" in why_orders_failed(desk.run("orders"))
+
+
+def test_a_green_check_of_another_session_does_not_excuse_a_red_one(desk: Desk) -> None:
+    assert desk.run().success
+    desk.red = {"scores"}
+    assert not desk.run("scores", day=DAY).success
+    desk.red = set()
+    assert desk.run("scores", day=NEXT_DAY).success
+
+    assert "signals/scores fails its check sound: scores is unsound" in why_orders_failed(desk.run("orders", day=DAY))
+    assert desk.run("orders", day=NEXT_DAY).success
+
+
+def test_a_red_backfill_of_many_sessions_in_one_run_stops_the_orders_of_each(desk: Desk) -> None:
+    assert desk.run().success
+    desk.red = {"scores"}
+    assert not desk.run("scores", day=DAY, to=NEXT_DAY).success
+
+    for day in (DAY, NEXT_DAY):
+        assert "signals/scores fails its check sound: scores is unsound" in why_orders_failed(
+            desk.run("orders", day=day)
+        )
+
+
+def test_a_green_backfill_of_many_sessions_in_one_run_lets_the_orders_of_each_pass(desk: Desk) -> None:
+    assert desk.run("quotes", "splits", "bars").success
+    assert desk.run("scores", day=DAY, to=NEXT_DAY).success
+    assert desk.run("orders", day=DAY).success
+    assert desk.run("orders", day=NEXT_DAY).success
+
+
+def test_a_backfill_of_other_sessions_says_nothing_about_a_session(desk: Desk) -> None:
+    assert desk.run("quotes", "splits", "bars").success
+    assert desk.run("scores", day=NEXT_DAY, to=NEXT_DAY).success
+    assert "signals/scores fails its check sound: it was never evaluated" in why_orders_failed(desk.run("orders"))
+
+
+def test_a_red_check_is_not_forgotten_however_often_other_sessions_are_evaluated(desk: Desk) -> None:
+    assert desk.run().success
+    desk.red = {"scores"}
+    assert not desk.run("scores", day=DAY).success
+    for number in range(120):
+        evaluated(desk.instance, SCORES, run_id=f"of-another-session-{number}")
+
+    assert "signals/scores fails its check sound: scores is unsound" in why_orders_failed(desk.run("orders", day=DAY))
+
+
+def evaluated(instance: dg.DagsterInstance, key: dg.AssetKey, run_id: str) -> None:
+    """Report a green evaluation by a run of another session."""
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+        job_name="another",
+        event_specific_data=dg.AssetCheckEvaluation(
+            asset_key=key, check_name="sound", passed=True, metadata={}, blocking=True
+        ),
+    )
+    instance.add_run(dg.DagsterRun(job_name="another", run_id=run_id, tags={"dagster/partition": f"{NEXT_DAY}"}))
+    instance.report_dagster_event(event, run_id)
+
+
+@pytest.mark.parametrize("table", ["bars", "scores"])
+def test_of_runs_that_overlap_the_later_evaluation_counts_and_not_the_later_run(desk: Desk, table: str) -> None:
+    assert desk.run().success
+
+    def another_run_that_is_green() -> None:
+        desk.red = set()
+        assert desk.run(table).success
+        desk.red = {table}
+
+    desk.meanwhile = {table: another_run_that_is_green}
+    assert not desk.run(table).success
+    assert f"{table} is unsound" in why_orders_failed(desk.run("orders"))
 
 
 def test_the_next_good_run_clears_the_refusal_of_the_one_that_was_stopped(desk: Desk) -> None:
@@ -124,29 +239,6 @@ def test_the_next_good_run_clears_the_refusal_of_the_one_that_was_stopped(desk: 
     assert desk.run().success
     assert desk.ledger.open_refusals(DAY).is_empty()
     assert desk.ledger.refusals(DAY).height == 1
-
-
-def test_a_green_check_of_another_session_does_not_excuse_a_red_one(desk: Desk) -> None:
-    assert desk.run().success
-    desk.red = {"scores"}
-    assert not desk.run("scores", day=DAY).success
-    desk.red = set()
-    assert desk.run("scores", day=NEXT_DAY).success
-
-    assert "market/scores fails its check sound: scores is unsound" in why_orders_failed(desk.run("orders", day=DAY))
-    assert desk.run("orders", day=NEXT_DAY).success
-
-
-def test_an_error_that_stopped_the_session_must_be_mended_before_orders(desk: Desk) -> None:
-    assert desk.run().success
-    desk.broken = {"scores"}
-    stopped = desk.run()
-    assert desk.refuse(stopped) == [f"market/scores, {RUN_FAILED}: RuntimeError: the source is down"]
-
-    assert "market/scores was not materialised since it failed" in why_orders_failed(desk.run("orders"))
-    desk.broken = set()
-    assert desk.run().success
-    assert desk.ledger.open_refusals(DAY).is_empty()
 
 
 def test_a_refusal_of_what_comes_after_the_orders_does_not_block_them(desk: Desk) -> None:
