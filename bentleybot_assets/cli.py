@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,7 @@ import dagster as dg
 import polars as pl
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -32,7 +34,7 @@ from bentleybot_assets.resources.processes import is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql, renew_views
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
-from bentleybot_assets.wiring.refusals import refuse
+from bentleybot_assets.wiring.refusals import Stop, refuse
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,22 +72,24 @@ def run(
     from bentleybot_assets.definitions import defs as definitions
 
     ledger = resources["ledger"].open()
-    was_decided = bool(ledger.decided([day], settings.policy.strategy))
+    stop = Stop()
     with _instance(settings) as instance:
+        was_decided = bool(ledger.decided([day], settings.policy.strategy))
         _close_abandoned_runs(instance)
         result = _execute(definitions, instance, _DAILY_JOB, day)
-        reasons: list[str] = []
         if not result.success:
             # The refusal comes first: whatever else fails now, nothing may be ordered.
-            reasons = refuse(instance, result.run_id, day, ledger)
-            if not _execute(definitions, instance, _BRIEF_JOB, day).success:
-                reasons.append("reports/daily_brief could not be written either: what it shows is out of date.")
+            stop = refuse(instance, result.run_id, day, ledger)
+            if stop.refusals:
+                brief = _execute(definitions, instance, _BRIEF_JOB, day)
+                if not brief.success:
+                    stop = replace(stop, reports=refuse(instance, brief.run_id, day, ledger).reports)
         alerts = [check.alert() for check in failed_checks_of_run(instance, result.run_id)]
         resources["notifier"].report(alerts)
-    _print_summary(settings, day, result, reasons)
+    _print_summary(settings, day, result, stop)
     if was_decided:
         out.print(f"{day} was decided before; its decision stands. To start anew, move {settings.home} away.")
-    if reasons:
+    if not result.success:
         raise typer.Exit(1)
 
 
@@ -243,34 +247,42 @@ def _hold_open(instance: dg.DagsterInstance, run_id: str, until: ExitStack) -> N
             connection.execute("PRAGMA schema_version").fetchone()
 
 
-def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessResult, reasons: list[str]) -> None:
+def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessResult, stop: Stop) -> None:
     resources = _resources(settings)
-    warehouse = resources["warehouse"].open()
+    ledger = resources["ledger"].open()
     checks = result.get_asset_check_evaluations()
     passed = sum(check.passed for check in checks)
     failed = [check for check in checks if not check.passed]
+    decided_on = ledger.account(day, settings.policy.strategy)
+    cash = f", {decided_on.cash_usd:,.0f} USD cash" if decided_on else ""
+    orders = ledger.orders(day)
     shown = Table(title="Bentley Budget Bot", show_header=False, title_justify="left")
     shown.add_row("session", f"{day}")
     shown.add_row("data", "SAMPLE DATA (recorded prices)" if settings.data_mode == "sample" else settings.data_mode)
-    shown.add_row("account", f"{settings.account.mode}, {settings.account.cash_usd:,.0f} USD cash")
-    if reasons:
-        standing = resources["ledger"].open().orders(day).height
-        shown.add_row("verdict", f"[red bold]HALT: nothing new is ordered[/] ({standing} order(s) of before stand)")
+    shown.add_row("account", f"{settings.account.mode}{cash}")
+    if stop.refusals:
+        shown.add_row("verdict", f"[red bold]HALT: nothing new is ordered[/] ({orders.height} recorded order(s) stand)")
     else:
-        signals = warehouse.read(contract_for(("signals", "trading_signals")), [day])
-        orders = warehouse.read(contract_for(("trading", "orders")), [day])
+        signals = resources["warehouse"].open().read(contract_for(("signals", "trading_signals")), [day])
         counts = Counter(signals["action"])
         value = orders["estimated_value_usd"].sum()
         shown.add_row("signals", ", ".join(f"{counts[action]} {action}" for action in ("BUY", "HOLD", "SELL")))
         shown.add_row("orders", f"{orders.height}, worth {value:,.2f} USD ({settings.account.mode})")
     shown.add_row("checks", f"{passed} passed, {len(failed)} failed")
-    shown.add_row("brief", str(resources["reports"].path("daily_brief", day)))
+    state = " [red bold](failed)[/]" if stop.reports else ""
+    shown.add_row("brief", f"{resources['reports'].path('daily_brief', day)}{state}")
     out.print(shown)
     for check in failed:
         if check.severity is dg.AssetCheckSeverity.WARN:
             out.print(f"[yellow]WARN[/] {'/'.join(check.asset_key.path)}, {check.check_name}: {check.description}")
-    for reason in reasons:
-        out.print(f"[red]HALT[/] {reason}", highlight=False)
+    for reason in stop.refusals:
+        out.print(f"[red]HALT[/] {escape(reason)}", highlight=False)
+    for failure in stop.reports + stop.overtaken:
+        out.print(f"[red]FAILED[/] {escape(failure)}", highlight=False)
+    if stop.reports and not stop.refusals:
+        out.print("The orders stand; only the report failed. Mend what it names, then run again.")
+    if stop.overtaken:
+        out.print("Another run has let the session's orders through since; they stand.")
 
 
 @contextmanager

@@ -28,6 +28,8 @@ class FailedCheck:
         severity: ``WARN`` or ``ERROR``.
         evidence: the check's own description of what it found.
         run_id: the run it was evaluated in.
+        step: the step that evaluated it.
+        at: when, in seconds since the epoch.
     """
 
     event_id: str
@@ -36,6 +38,8 @@ class FailedCheck:
     severity: str
     evidence: str
     run_id: str
+    step: str | None
+    at: float
 
     def alert(self) -> Alert:
         """The alert that this evaluation deserves."""
@@ -84,4 +88,6 @@ def _failed(record: dg.EventLogRecord) -> Iterator[FailedCheck]:
             severity=evaluation.severity.value,
             evidence=evaluation.description or "no evidence given",
             run_id=entry.run_id,
+            step=entry.step_key,
+            at=entry.timestamp,
         )

@@ -11,7 +11,7 @@ import pytest
 from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.wiring import refusals
 from bentleybot_assets.wiring.published import PublishedTable
-from bentleybot_assets.wiring.refusals import refuse, require_no_red_check
+from bentleybot_assets.wiring.refusals import RUN_FAILED, Stop, refuse, require_no_red_check
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, SECOND, intents, record, url_of
 
 DAY, NEXT_DAY = FIRST, SECOND
@@ -49,7 +49,7 @@ class Desk:
             self._assets(), instance=self.instance, selection=selected, tags=tags, raise_on_error=False
         )
 
-    def refuse(self, result: dg.ExecuteInProcessResult) -> list[str]:
+    def refuse(self, result: dg.ExecuteInProcessResult) -> Stop:
         return refuse(self.instance, result.run_id, DAY, self.ledger)
 
     def open_refusals(self) -> list[tuple[str, str]]:
@@ -229,22 +229,194 @@ def test_of_runs_that_overlap_the_later_evaluation_counts_and_not_the_later_run(
     assert f"{table} is unsound" in why_orders_failed(desk.run("orders"))
 
 
+# What stopped the session before
+
+
 def test_the_next_good_run_clears_the_refusal_of_the_one_that_was_stopped(desk: Desk) -> None:
     desk.red = {"bars"}
     stopped = desk.run()
-    assert desk.refuse(stopped) == ["market/bars, sound: bars is unsound"]
-    assert desk.ledger.open_refusals(DAY).height == 1
+    assert desk.refuse(stopped) == Stop(refusals=("market/bars, sound: bars is unsound",))
+    assert desk.open_refusals() == [("market/bars", "sound")]
 
     desk.red = set()
     assert desk.run().success
-    assert desk.ledger.open_refusals(DAY).is_empty()
+    assert desk.open_refusals() == []
     assert desk.ledger.refusals(DAY).height == 1
+
+
+def test_a_run_that_the_gate_stops_clears_nothing(desk: Desk) -> None:
+    desk.red = {"bars"}
+    desk.refuse(desk.run())
+    assert not desk.run("orders").success
+    assert desk.open_refusals() == [("market/bars", "sound")]
+
+
+def test_an_error_that_stopped_the_session_must_be_mended_before_orders(desk: Desk) -> None:
+    assert desk.run().success
+    desk.broken = {"scores"}
+    stopped = desk.run()
+    assert desk.refuse(stopped).refusals == (f"signals/scores, {RUN_FAILED}: RuntimeError: the source is down",)
+
+    assert "signals/scores was not materialised since it failed" in why_orders_failed(desk.run("orders"))
+    desk.broken = set()
+    assert desk.run().success
+    assert desk.open_refusals() == []
+
+
+def test_an_error_in_a_session_is_not_mended_by_another_session(desk: Desk) -> None:
+    assert desk.run().success
+    desk.broken = {"scores"}
+    desk.refuse(desk.run())
+    desk.broken = set()
+
+    assert desk.run("scores", day=NEXT_DAY).success
+    assert "signals/scores was not materialised since it failed" in why_orders_failed(desk.run("orders"))
+    assert desk.run("scores", day=DAY, to=NEXT_DAY).success
+    assert desk.run("orders").success
+
+
+def test_an_error_of_a_connection_must_be_mended_for_each_of_its_streams(desk: Desk) -> None:
+    assert desk.run().success
+    desk.broken = {"splits"}
+    assert desk.refuse(desk.run()).refusals == (
+        f"raw/market/quotes, {RUN_FAILED}: RuntimeError: the source is down",
+        f"raw/market/splits, {RUN_FAILED}: RuntimeError: the source is down",
+    )
+
+    reason = why_orders_failed(desk.run("orders"))
+    assert "raw/market/quotes was not materialised since it failed" in reason
+    assert "raw/market/splits was not materialised since it failed" in reason
+    desk.broken = set()
+    assert desk.run("quotes", "splits").success
+    assert desk.run("orders").success
+
+
+def test_an_error_of_a_run_that_was_deleted_is_mended_by_the_run_that_orders(desk: Desk) -> None:
+    assert desk.run().success
+    desk.broken = {"bars"}
+    stopped = desk.run()
+    desk.refuse(stopped)
+    desk.instance.delete_run(stopped.run_id)
+    desk.broken = set()
+
+    assert "market/bars was not materialised since it failed" in why_orders_failed(desk.run("orders"))
+    assert desk.run().success
 
 
 def test_a_refusal_of_what_comes_after_the_orders_does_not_block_them(desk: Desk) -> None:
     assert desk.run().success
-    desk.ledger.record_refusal(
-        DAY, check="page_is_self_contained", table="reports/daily_brief", evidence="x", dagster_run_id="another"
-    )
+    for table in ("reports/brief", "trading/orders", "desk"):
+        desk.ledger.record_refusal(DAY, check=RUN_FAILED, table=table, evidence="x", dagster_run_id="another")
     assert desk.run("orders").success
-    assert desk.ledger.open_refusals(DAY).is_empty()
+    assert desk.open_refusals() == []
+
+
+# What a failed run leaves
+
+
+def test_a_run_that_a_check_and_an_error_stopped_leaves_a_refusal_for_each(desk: Desk) -> None:
+    desk.red, desk.broken = {"bars"}, {"scores"}
+    assert desk.run("quotes", "splits").success
+    stopped = dg.materialize(
+        [asset for asset in desk._assets() if asset.keys <= {BARS}] + [scores_without_bars(desk)],
+        instance=desk.instance,
+        partition_key=f"{DAY}",
+        raise_on_error=False,
+    )
+
+    desk.refuse(stopped)
+    assert desk.open_refusals() == [("market/bars", "sound"), ("signals/scores", RUN_FAILED)]
+
+
+def scores_without_bars(desk: Desk) -> dg.AssetsDefinition:
+    @dg.asset(key=SCORES, partitions_def=DAYS, output_required=False)
+    def scores() -> Iterator[object]:
+        yield from desk._results("scores")
+
+    return scores
+
+
+def test_orders_that_the_gate_stopped_are_refused_with_its_reason(desk: Desk) -> None:
+    assert (
+        desk.refuse(desk.run("orders"))
+        .refusals[0]
+        .startswith(f"trading/orders, {RUN_FAILED}: HALT: nothing is ordered for {DAY}.")
+    )
+
+
+@pytest.mark.parametrize("fault", ["red", "broken"])
+def test_a_report_that_fails_leaves_no_refusal_and_is_named_with_its_reason(desk: Desk, fault: str) -> None:
+    setattr(desk, fault, {"brief"})
+    reason = {"red": "sound: brief is unsound", "broken": f"{RUN_FAILED}: RuntimeError: the source is down"}[fault]
+
+    assert desk.refuse(desk.run()) == Stop(reports=(f"reports/brief, {reason}",))
+    assert desk.ledger.refusals(DAY).is_empty()
+    assert desk.ledger.orders(DAY).height == 1
+
+
+def test_a_run_whose_process_died_before_the_orders_leaves_a_refusal(desk: Desk) -> None:
+    assert desk.refuse(died(desk, desk.run("bars"))).refusals == (
+        f"desk, {RUN_FAILED}: The run ended before any step was recorded as failed.",
+    )
+
+
+def test_a_run_whose_process_died_after_the_orders_only_lacks_its_report(desk: Desk) -> None:
+    stop = desk.refuse(died(desk, desk.run("quotes", "splits", "bars", "scores", "orders")))
+    assert not stop.refusals
+    assert stop.reports
+
+
+def died(desk: Desk, result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+    """The run as it looks to whoever finds that its process is gone."""
+    desk.instance.report_run_failed(desk.instance.get_run_by_id(result.run_id), "Its process died.")
+    return result
+
+
+# Failures that are reported late
+
+
+def test_a_failure_that_is_reported_after_a_later_run_ordered_is_no_refusal(desk: Desk) -> None:
+    desk.red = {"bars"}
+    stopped = desk.run()
+    desk.red = set()
+    assert desk.run().success
+
+    assert desk.refuse(stopped) == Stop(overtaken=("market/bars, sound: bars is unsound",))
+    assert desk.ledger.refusals(DAY).is_empty()
+
+
+def test_failures_that_are_reported_again_in_any_order_do_not_open_what_a_later_run_cleared(desk: Desk) -> None:
+    desk.red = {"bars"}
+    first, second = desk.run(), desk.run()
+    desk.refuse(first)
+    desk.refuse(second)
+    desk.red = set()
+    assert desk.run().success
+
+    for stopped in (first, second, first):
+        desk.refuse(stopped)
+        assert desk.open_refusals() == []
+
+
+def test_a_run_that_died_before_a_later_run_ordered_is_no_refusal_whenever_that_is_noticed(desk: Desk) -> None:
+    dead = desk.run("bars")
+    assert desk.run().success
+
+    assert desk.refuse(died(desk, dead)).overtaken
+    assert desk.open_refusals() == []
+
+
+def test_a_failure_after_the_session_was_ordered_is_a_refusal(desk: Desk) -> None:
+    assert desk.run().success
+    desk.red = {"bars"}
+    desk.refuse(desk.run())
+    assert desk.open_refusals() == [("market/bars", "sound")]
+
+
+def test_orders_of_another_session_overtake_nothing(desk: Desk) -> None:
+    desk.red = {"bars"}
+    stopped = desk.run()
+    desk.red = set()
+    assert desk.run(day=NEXT_DAY).success
+    desk.refuse(stopped)
+    assert desk.open_refusals() == [("market/bars", "sound")]

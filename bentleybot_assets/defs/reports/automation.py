@@ -41,10 +41,12 @@ def reports_daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunReque
     request_job=reports_brief_job,
 )
 def run_blocked_sensor(context: dg.RunFailureSensorContext, ledger: LedgerResource) -> dg.RunRequest | dg.SkipReason:
-    """Refuse the session of the failed run; several failure events of one run are one refusal."""
+    """Refuse the session of the failed run; whatever order runs are reported in, and however often."""
     key = context.partition_key
     run = context.dagster_run
     if key is None or run.job_name == reports_brief_job.name:
         return dg.SkipReason("The run decides no session.")
-    refuse(context.instance, run.run_id, date.fromisoformat(key), ledger.open())
+    stop = refuse(context.instance, run.run_id, date.fromisoformat(key), ledger.open())
+    if not stop.refusals:
+        return dg.SkipReason(f"The run stopped no orders: {'; '.join(stop.reports + stop.overtaken)}")
     return dg.RunRequest(run_key=f"brief_of_{run.run_id}", partition_key=key)

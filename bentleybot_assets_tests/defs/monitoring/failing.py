@@ -16,9 +16,10 @@ def run_of(
     red: bool = True,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
     partition_key: str | None = None,
+    table: str = "market/prices",
 ) -> dg.ExecuteInProcessResult:
-    """A run of ``market/prices``: a check that passes, and one that is ``red`` or not and stops the run at ERROR."""
-    key = dg.AssetKey(["market", "prices"])
+    """A run of ``table``: a check that passes, and one that is ``red`` or not and stops the run at ERROR."""
+    key = dg.AssetKey(table.split("/"))
 
     @dg.asset(
         key=key,
@@ -31,7 +32,7 @@ def run_of(
             check_name="positive", passed=not red, severity=severity, description=EVIDENCE if red else None
         )
         if red and severity == dg.AssetCheckSeverity.ERROR:
-            raise dg.Failure("market/prices was not published.", allow_retries=False)
+            raise dg.Failure(f"{table} was not published.", allow_retries=False)
         yield dg.Output(None)
 
     return dg.materialize([prices], instance=instance, partition_key=partition_key, raise_on_error=False)

@@ -124,3 +124,21 @@ def test_a_failed_brief_asks_for_no_other(instance: dg.DagsterInstance, ledger: 
 def test_a_failed_run_of_no_session_refuses_none(instance: dg.DagsterInstance, ledger: LedgerResource) -> None:
     assert isinstance(blocked(instance, ledger, run_of(instance)), dg.SkipReason)
     assert ledger.open().open_refusals(SESSION).is_empty()
+
+
+def test_a_run_in_which_only_the_report_failed_refuses_nothing(
+    instance: dg.DagsterInstance, ledger: LedgerResource
+) -> None:
+    skipped = blocked(instance, ledger, run_of(instance, partition_key="2022-12-28", table="reports/daily_brief"))
+    assert isinstance(skipped, dg.SkipReason)
+    assert "reports/daily_brief, positive" in skipped.skip_message
+    assert ledger.open().open_refusals(SESSION).is_empty()
+
+
+def test_a_run_that_is_reported_after_the_session_was_ordered_refuses_nothing(
+    instance: dg.DagsterInstance, ledger: LedgerResource
+) -> None:
+    late = run_of(instance, partition_key="2022-12-28")
+    assert run_of(instance, partition_key="2022-12-28", table="trading/orders", red=False).success
+    assert isinstance(blocked(instance, ledger, late), dg.SkipReason)
+    assert ledger.open().open_refusals(SESSION).is_empty()
