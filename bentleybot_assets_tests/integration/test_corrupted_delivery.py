@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 
 import dagster as dg
@@ -18,7 +16,7 @@ from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.refusals import refuse
 from bentleybot_assets_tests.faults.corrupted_market import FLAG
 from bentleybot_assets_tests.integration.desk import SESSION, Desk
-from bentleybot_assets_tests.integration.test_session_run import content, ledger_rows
+from bentleybot_assets_tests.integration.test_session_run import content, instance_of, ledger_rows
 
 CHECK = "raw/market/daily_bars failed its check contract"
 
@@ -50,13 +48,6 @@ def tables(desk: Desk) -> dict[str, bytes | str]:
     return {name: value for name, value in content(desk).items() if "daily_brief" not in name}
 
 
-@contextmanager
-def instance_of(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.chdir(desk.folder)
-    with dg.DagsterInstance.from_config(str(desk.folder)) as instance:
-        yield instance
-
-
 def brief(desk: Desk) -> str:
     return (desk.home / "reports" / "daily_brief" / f"{SESSION}.html").read_text()
 
@@ -86,7 +77,7 @@ def test_a_corrupted_delivery_stops_everything_and_the_next_good_run_clears_it(
     monkeypatch.setenv("BENTLEYBOT_HOME", str(desk.home))
     settings = Settings.load(desk.folder)
     sensor = build_defs(settings).get_sensor_def("check_failed_sensor")
-    with instance_of(desk, monkeypatch) as instance:
+    with instance_of(desk) as instance:
         notifier = resources_of(settings)["notifier"]
         context = dg.build_sensor_context(instance=instance, resources={"notifier": notifier})
         sensor.evaluate_tick(context)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 
 from bentleybot_assets.contracts.market import DailyBars
 from bentleybot_assets.contracts.signals import TradingSignals
@@ -24,6 +27,13 @@ DAY = date.fromisoformat(SESSION)
 
 def warehouse_of(desk: Desk) -> ParquetWarehouse:
     return ParquetWarehouse(desk.home / "warehouse")
+
+
+@contextmanager
+def instance_of(desk: Desk) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of the desk; dagster.yaml names its folders relative to where a command runs."""
+    with chdir(desk.folder), dg.DagsterInstance.from_config(str(desk.folder)) as instance:
+        yield instance
 
 
 def content(desk: Desk) -> dict[str, bytes | str]:
@@ -63,6 +73,18 @@ def test_orders_trade_target_less_position(finished_desk: Desk) -> None:
     joined = wanted.join(orders.select("symbol", traded=signed), on="symbol", how="full", coalesce=True)
     assert joined.select((pl.col("traded") == pl.col("target_quantity") - pl.col("position_quantity")).all()).item()
     assert joined.height == orders.height
+
+
+def test_each_run_left_one_finished_mlflow_run_and_none_open(finished_desk: Desk) -> None:
+    """Training is the only asset of a run that opens one, however often the desk was run before this test."""
+    client = MlflowClient(f"sqlite:///{finished_desk.home}/mlflow.db")
+    recorded = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert {(run.data.tags["asset_key"], run.info.status) for run in recorded} == {
+        ("models/return_forecaster", "FINISHED")
+    }
+    with instance_of(finished_desk) as instance:
+        runs = instance.get_runs()
+    assert sorted(run.data.tags["dagster_run_id"] for run in recorded) == sorted(run.run_id for run in runs)
 
 
 def test_instruments_that_left_the_universe_are_not_decided(finished_desk: Desk) -> None:
@@ -161,11 +183,8 @@ def test_nothing_is_written_outside_the_state_folder(finished_desk: Desk) -> Non
     assert not finished_desk.user_home.exists()
 
 
-def test_every_table_says_that_it_holds_sample_data_and_where(
-    finished_desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(finished_desk.folder)
-    with dg.DagsterInstance.from_config(str(finished_desk.folder)) as instance:
+def test_every_table_says_that_it_holds_sample_data_and_where(finished_desk: Desk) -> None:
+    with instance_of(finished_desk) as instance:
         for key in sorted(EXPECTED):
             event = instance.get_latest_materialization_event(dg.AssetKey(key.split("/")))
             metadata = event.asset_materialization.metadata
