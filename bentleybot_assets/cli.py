@@ -30,7 +30,7 @@ from rich.table import Table
 
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
-from bentleybot_assets.resources.processes import is_gone, name_of_this_process
+from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql, renew_views
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
@@ -73,7 +73,10 @@ def run(
 
     ledger = resources["ledger"].open()
     stop = Stop()
-    with _instance(settings) as instance:
+    with (
+        alone(settings.home / ".run.lock", f"session {day}", before_waiting=_say_who_is_at_work),
+        _instance(settings) as instance,
+    ):
         was_decided = bool(ledger.decided([day], settings.policy.strategy))
         _close_abandoned_runs(instance)
         result = _execute(definitions, instance, _DAILY_JOB, day)
@@ -245,6 +248,10 @@ def _hold_open(instance: dg.DagsterInstance, run_id: str, until: ExitStack) -> N
             connection = until.enter_context(closing(sqlite3.connect(storage.path_for_shard(shard))))
             # It has the file open only once it has read from it.
             connection.execute("PRAGMA schema_version").fetchone()
+
+
+def _say_who_is_at_work(holder: str) -> None:
+    err.print(f"Another `bentleybot run` is at work here ({holder}); waiting for it to end.", highlight=False)
 
 
 def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessResult, stop: Stop) -> None:

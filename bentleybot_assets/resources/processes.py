@@ -1,14 +1,19 @@
-"""Names for processes that outlive them, so that what a dead one left open can be told from what a live one works at.
+"""How processes know of each other.
 
-Does not belong here: what is closed then, and how (``mlflow``, ``cli``).
+By names that outlive them, so that what a dead one left open can be told from what a live one works at; and by doing
+alone, while others wait, what two must not do at once.
+
+Does not belong here: what is closed then, and how, or what the work is (``mlflow``, ``cli``).
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -29,6 +34,29 @@ def is_gone(tags: Mapping[str, str]) -> bool:
     if tags.get("host") != socket.gethostname():
         return False
     return tags["process_started"] != str(_process_started(int(tags["pid"])))
+
+
+@contextmanager
+def alone(file: Path, work: str, *, before_waiting: Callable[[str], None]) -> Iterator[None]:
+    """Do what is inside while no other process holds ``file``; the kernel takes it back from a process that dies.
+
+    Args:
+        file: created where it is missing; says who holds it.
+        work: what this process does, for others to read.
+        before_waiting: told who holds the file, if somebody does.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            before_waiting(handle.read().strip())
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}, {work}\n")
+        handle.flush()
+        yield
 
 
 def _process_started(pid: int) -> str | None:

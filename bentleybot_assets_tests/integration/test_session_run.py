@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from datetime import date
@@ -18,6 +20,7 @@ from mlflow import MlflowClient
 from bentleybot_assets.contracts.market import DailyBars
 from bentleybot_assets.contracts.signals import TradingSignals
 from bentleybot_assets.contracts.trading import Orders, TargetWeights
+from bentleybot_assets.resources.processes import alone
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
 from bentleybot_assets_tests.integration.desk import SESSION, Desk
@@ -107,6 +110,17 @@ def test_a_second_run_changes_no_byte_and_creates_no_order(finished_desk: Desk) 
     assert re.search(r"checks │ \d+ passed, 0 failed", printed)
     assert "SAMPLE DATA" in printed
     assert "Warning" not in result.stderr
+
+
+def test_a_run_waits_for_the_one_that_is_at_work_in_the_same_home(finished_desk: Desk) -> None:
+    desk = finished_desk
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with alone(desk.home / ".run.lock", "a test", before_waiting=pytest.fail):
+        command = desk.command("bentleybot", "run")
+        waiting = subprocess.Popen(command, cwd=desk.folder, env=desk.environment, **pipes)
+        assert f"Another `bentleybot run` is at work here (process {os.getpid()}" in waiting.stderr.readline()
+    waiting.communicate()
+    assert waiting.returncode == 0
 
 
 def test_dagsters_own_command_materialises_everything_and_changes_nothing(finished_desk: Desk) -> None:
