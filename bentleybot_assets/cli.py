@@ -6,6 +6,7 @@ Does not belong here: anything that the asset graph does; the command only start
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -13,7 +14,7 @@ import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -30,6 +31,7 @@ from rich.table import Table
 
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
+from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql, renew_views
@@ -56,7 +58,23 @@ class Format(StrEnum):
     JSON = "json"
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """End the command with one line where its folder or its ledger cannot be used: the message says what to do."""
+    from bentleybot_assets.ledger.ledger import LedgerError
+
+    try:
+        yield
+    except LedgerError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}. Mend that, or set `home` in bentleybot.yaml to another folder.")
+
+
 @app.command()
+@_explained()
 def run(
     session: Annotated[
         str | None, typer.Option(help="Exchange session to decide (YYYY-MM-DD). Default: the newest one there is.")
@@ -64,7 +82,7 @@ def run(
 ) -> None:
     """Carry one session from sync to brief: data, checks, forecasts, signals, orders."""
     settings = _settings()
-    day = _session(settings, session) if session else _newest_session(settings)
+    day = _session(settings, _newest_session(settings) if session is None else _day(session))
     resources = _resources(settings)
     # skops looks for the home of 850 functions in every module loaded so far: the earlier, the cheaper.
     import skops.io  # noqa: F401
@@ -97,6 +115,7 @@ def run(
 
 
 @app.command()
+@_explained()
 def table(
     key: Annotated[str, typer.Argument(help="Asset key, for instance signals/trading_signals.")],
     session: Annotated[str | None, typer.Option(help="Only this session (YYYY-MM-DD).")] = None,
@@ -119,6 +138,7 @@ def table(
 
 
 @app.command()
+@_explained()
 def sql(
     query: Annotated[str | None, typer.Argument(help="A query over views such as market__daily_bars.")] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
@@ -130,18 +150,20 @@ def sql(
     connection = open_sql(root)
     if query is not None:
         try:
-            _print_frame(connection.sql(query).pl(), output)
-        except duckdb.Error as error:
+            _print_frame(_rows(connection, query), output)
+        except (duckdb.Error, LookupError) as error:
             _fail(str(error))
         return
     names = [name for (name,) in connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
     out.print(f"Views: {', '.join(names) or 'none yet; run `bentleybot run` first'}. An empty line ends.")
-    for line in iter(lambda: out.input("sql> ").strip(), ""):
-        renew_views(connection, root)
-        _print_query(connection, line)
+    with suppress(EOFError):
+        for line in iter(lambda: out.input("sql> ").strip(), ""):
+            renew_views(connection, root)
+            _print_query(connection, line)
 
 
 @app.command()
+@_explained()
 def doctor() -> None:
     """Say whether the desk is in order, and what to mend."""
     settings = _settings()
@@ -165,6 +187,14 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         + (": extend it with `make calendar`" if left < _CALENDAR_NOTICE else ""),
     )
     existing = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    is_writable = existing.is_dir() and os.access(existing, os.W_OK)
+    yield (
+        ("ok" if is_writable else "fail"),
+        "home",
+        f"{settings.home} can be written"
+        if is_writable
+        else f"{existing} cannot be written: change its rights, or set `home` in bentleybot.yaml",
+    )
     free = shutil.disk_usage(existing).free / 2**30
     yield (
         ("ok" if free > 1 else "fail"),
@@ -175,6 +205,8 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for name in settings.connections:
         problem = resources["airbyte"].check(name)
         yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
+    problem = resources["mlflow"].check()
+    yield ("fail" if problem else "ok"), "mlflow", problem or "it can be reached"
     refusals = resources["ledger"].open().open_refusals(_newest_session(settings))
     stopped = ", ".join(f"{table}: {check}" for table, check in refusals.select("table_name", "check_name").iter_rows())
     yield ("warn" if stopped else "ok"), "refusals", stopped or "none is open for the newest session"
@@ -195,8 +227,9 @@ def _execute(
     """Run a job for a session in this process, a progress bar showing which asset is at work."""
     job = definitions.resolve_job_def(job_name)
     steps = len(job.graph.node_dict)
+    tables = _tables_of_steps(job)
     run_id = str(uuid.uuid4())
-    columns = (TextColumn("[bold]{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("[bold]{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with (
         ExitStack() as run_end,
         Progress(*columns, console=err, refresh_per_second=4, auto_refresh=err.is_terminal) as progress,
@@ -207,11 +240,10 @@ def _execute(
             event = entry.dagster_event
             if event is None:
                 return
-            name = (event.step_key or "").replace("__", "/")
             if event.event_type is dg.DagsterEventType.RUN_START:
                 _hold_open(instance, run_id, run_end)
             elif event.event_type is dg.DagsterEventType.STEP_START:
-                progress.update(task, description=name)
+                progress.update(task, description=tables.get(event.step_key or "", event.step_key))
             elif event.event_type in (dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE):
                 progress.advance(task)
 
@@ -227,9 +259,26 @@ def _execute(
         )
 
 
+def _tables_of_steps(job: dg.JobDefinition) -> dict[str, str]:
+    """Step to the tables it materialises, as a person reads them."""
+    tables: dict[str, list[str]] = {}
+    for key in job.asset_layer.executable_asset_keys:
+        step = job.asset_layer.get_op_output_handle(key).node_handle.name
+        tables.setdefault(step, []).append("/".join(key.path))
+    return {step: _in_one(sorted(names)) for step, names in tables.items()}
+
+
+def _in_one(names: list[str]) -> str:
+    """``raw/market/{corporate_actions, daily_bars}`` for several tables of one folder."""
+    if len(names) == 1:
+        return names[0]
+    return f"{names[0].rpartition('/')[0]}/{{{', '.join(name.rpartition('/')[2] for name in names)}}}"
+
+
 def _close_abandoned_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs of this command as failed that say they are going on although their process is gone."""
-    for abandoned in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+    under_way = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for abandoned in instance.get_runs(dg.RunsFilter(statuses=under_way)):
         if is_gone(abandoned.tags):
             instance.report_run_failed(abandoned, "Its process died; what it had published by then stands.")
 
@@ -281,7 +330,8 @@ def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessRes
     out.print(shown)
     for check in failed:
         if check.severity is dg.AssetCheckSeverity.WARN:
-            out.print(f"[yellow]WARN[/] {'/'.join(check.asset_key.path)}, {check.check_name}: {check.description}")
+            # Its evidence was printed with the alert.
+            out.print(f"[yellow]WARN[/] {'/'.join(check.asset_key.path)}, {check.check_name}")
     for reason in stop.refusals:
         out.print(f"[red]HALT[/] {escape(reason)}", highlight=False)
     for failure in stop.reports + stop.overtaken:
@@ -294,11 +344,15 @@ def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessRes
 
 @contextmanager
 def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance that `dagster dev` and the `dagster` command use from the same folder."""
+    """The Dagster instance that `dagster dev` and the `dagster` command use from the same folder and environment."""
     from dagster._core.instance.ref import InstanceRef
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
+        if settings.dagster_home is not None:
+            with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+                yield instance
+            return
         folder = settings.home / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
         here = Path.cwd()
@@ -323,9 +377,7 @@ def _settings() -> Settings:
 
 
 def _resources(settings: Settings) -> dict[str, Any]:
-    """The desk's resources. Imported late: the module builds the code location, which needs sound settings."""
-    from bentleybot_assets.definitions import resources_of
-
+    """The desk's resources, nothing of them connected."""
     return resources_of(settings)
 
 
@@ -333,21 +385,24 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        _fail(f"{text} is not a day; write it as 2022-12-28.")
+        _fail(f"{text!r} is not a day; write it as 2022-12-28.")
 
 
-def _session(settings: Settings, text: str) -> date:
-    day = _day(text)
+def _session(settings: Settings, day: date) -> date:
+    """``day``, if it is a session that the desk can decide."""
     if day < settings.sessions_start:
-        _fail(f"{day} is before {settings.sessions_start}, where this desk's sessions start (sessions_start).")
+        _fail(
+            f"{day} is before {settings.sessions_start}, where this desk's sessions start (sessions_start in "
+            f"bentleybot.yaml). The newest session of {settings.data_mode} data is {_newest_session(settings)}."
+        )
     try:
         known = is_session(day)
     except ValueError as error:
         _fail(str(error))
     if not known:
         _fail(f"{day} is not a session of the New York Stock Exchange; the one before it is {previous_session(day)}.")
-    if day > datetime.now(UTC).date():
-        _fail(f"{day} is in the future; the newest session is {_newest_session(settings)}.")
+    if day > _newest_session(settings):
+        _fail(f"{day} is after the newest session of {settings.data_mode} data, {_newest_session(settings)}.")
     return day
 
 
@@ -355,9 +410,16 @@ def _print_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     import duckdb
 
     try:
-        _print_frame(connection.sql(query).pl(), Format.TABLE)
-    except duckdb.Error as error:
-        err.print(f"[red]{error}")
+        _print_frame(_rows(connection, query), Format.TABLE)
+    except (duckdb.Error, LookupError) as error:
+        err.print(f"[red]{escape(str(error))}")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
+    relation = connection.sql(query)
+    if relation is None:
+        raise LookupError(f"{query!r} gives no rows; write a query over the views, as in README.md.")
+    return relation.pl()
 
 
 def _print_frame(frame: pl.DataFrame, output: Format) -> None:
@@ -381,5 +443,5 @@ def _cell(value: Any) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    err.print(f"[red]{message}", highlight=False)
+    err.print(f"[red]{escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(2)

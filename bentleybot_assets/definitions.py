@@ -1,4 +1,4 @@
-"""Assembles the code location: the assets of ``defs`` and the resources that the settings ask for."""
+"""Assembles the code location: the assets of ``defs`` and the resources of the deployment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
-from bentleybot_assets.resources.desk import Desk, WatchlistItem
-from bentleybot_assets.resources.ledger import LedgerResource
-from bentleybot_assets.resources.mlflow import Mlflow
-from bentleybot_assets.resources.notifier import Notifier
-from bentleybot_assets.resources.reports import ReportFolder
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.settings import Settings
-from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 from bentleybot_assets.wiring.partitions import move_sessions_start
 
 # The daily job takes the whole graph: decisions that may be backfilled in one run, and trading, which may not.
@@ -39,39 +32,6 @@ def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None
                 executor=dg.in_process_executor,
             ),
         )
-
-
-def resources_of(settings: Settings) -> dict[str, Any]:
-    """The outside world of a deployment: built here, connected to at run time."""
-    home = settings.home
-    warehouse = WarehouseResource(folder=str(home / "warehouse"), data_mode=settings.data_mode)
-    return {
-        "warehouse": warehouse,
-        "warehouse_io": WarehouseIOManager(warehouse=warehouse),
-        "airbyte": EmbeddedAirbyte(connections=_connections(settings)),
-        "mlflow": Mlflow(tracking_uri=settings.mlflow_tracking_uri, artifact_root=str(home / "mlflow")),
-        "ledger": LedgerResource(url=f"sqlite:///{home / 'ledger.db'}"),
-        "notifier": Notifier(file=str(home / "alerts.jsonl")),
-        "reports": ReportFolder(folder=str(home / "reports")),
-        "desk": Desk(
-            data_mode=settings.data_mode,
-            account_mode=settings.account.mode,
-            sessions_start=str(settings.sessions_start),
-            watchlist=[WatchlistItem(**entry.model_dump(mode="json")) for entry in settings.watchlist],
-            cash_usd=settings.account.cash_usd,
-            holdings=dict(settings.account.holdings),
-            **settings.policy.model_dump(),
-        ),
-    }
-
-
-def _connections(settings: Settings) -> dict[str, Connection]:
-    # Market data know only today's symbols: one that left may have been renamed, or belong to another company now.
-    symbols = [e.symbol for e in settings.watchlist if settings.data_mode == "sample" or e.valid_to is None]
-    return {
-        name: Connection(source=connection.source, config={"symbols": symbols, **connection.config})
-        for name, connection in settings.connections.items()
-    }
 
 
 defs = build_defs(Settings.load())

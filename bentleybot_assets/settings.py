@@ -257,6 +257,7 @@ class Settings(BaseSettings):
     account: Account = Field(default_factory=Account)
     policy: Policy = Field(default_factory=Policy)
 
+    dagster_home: Path | None = Field(None, validation_alias="DAGSTER_HOME")
     mlflow_url: str | None = Field(None, validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "MLFLOW_URL"))
     mysql_host: str | None = Field(None, validation_alias="MYSQL_HOST")
     mysql_port: int | None = Field(None, validation_alias="MYSQL_PORT", ge=1, le=65535)
@@ -268,6 +269,15 @@ class Settings(BaseSettings):
     yahoo_finance_api_key: SecretStr | None = Field(None, validation_alias="YAHOO_FINANCE_API_KEY")
     banking_api_key: SecretStr | None = Field(None, validation_alias="BANKING_API_KEY")
     news_api_key: SecretStr | None = Field(None, validation_alias="NEWS_API_KEY")
+
+    @field_validator("dagster_home")
+    @classmethod
+    def _is_a_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError(
+                f"{folder} is not a folder. Make it, or unset DAGSTER_HOME: then dagster.yaml says where the history is"
+            )
+        return folder
 
     @field_validator("mlflow_url")
     @classmethod

@@ -11,7 +11,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from bentleybot_assets.definitions import build_defs, resources_of
+from bentleybot_assets.definitions import build_defs
+from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.refusals import refuse
 from bentleybot_assets_tests.faults.corrupted_market import FLAG
@@ -105,7 +106,7 @@ def test_a_corrupted_delivery_stops_everything_and_the_next_good_run_clears_it(
     assert ledger_rows(desk) == orders
 
     # In unattended operation the failed runs may be reported only now, in any order.
-    with instance_of(desk, monkeypatch) as instance:
+    with instance_of(desk) as instance:
         stopped = instance.get_run_ids(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
         assert len(stopped) == 3
         for run_id in [*stopped, *reversed(stopped)]:

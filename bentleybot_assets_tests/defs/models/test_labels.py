@@ -11,8 +11,8 @@ import pytest
 
 from bentleybot_assets.contracts.market import DailyBars, Instruments
 from bentleybot_assets.contracts.models import Labels
-from bentleybot_assets.definitions import resources_of
 from bentleybot_assets.defs.models.labels import labels, positions_are_entered_after_the_decision
+from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from bentleybot_assets.contracts.reports import DailyBrief
-from bentleybot_assets.definitions import resources_of
 from bentleybot_assets.defs.reports.daily_brief import daily_brief, page_is_self_contained, preview
+from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.settings import Settings
 from bentleybot_assets_tests.ledger.sessions_of_work import SECOND, intents, record
 

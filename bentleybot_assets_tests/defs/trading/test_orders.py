@@ -12,8 +12,8 @@ import pytest
 
 from bentleybot_assets.contracts.market import Instruments
 from bentleybot_assets.contracts.trading import Orders, TargetWeights
-from bentleybot_assets.definitions import resources_of
 from bentleybot_assets.defs.trading.orders import orders, quantity_is_target_less_position
+from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.ledger.decisions import Account
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring import refusals
