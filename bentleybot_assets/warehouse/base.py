@@ -41,7 +41,7 @@ class Warehouse(Protocol):
         ...
 
     def scan(self, contract: type[Contract]) -> pl.LazyFrame:
-        """The table for a reader that needs some rows or columns only.
+        """The table for a reader that needs some rows or columns only; to be collected soon.
 
         Raises:
             MissingTableError: as for :meth:`read`.

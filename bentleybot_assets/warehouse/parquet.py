@@ -33,6 +33,9 @@ _LOCKS = ".locks"
 _QUARANTINE_FOLDER = "quarantine"
 _WHOLE = "all"
 _STATE_FILE = "state.json"
+_LOOKS = 20
+"""How often a reader that is overtaken by writers looks again."""
+
 _BUILDING = ".building-"
 _REMOVING = ".removing-"
 
@@ -55,15 +58,12 @@ class ParquetWarehouse:
         columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """See :class:`Warehouse`."""
-        frame = self.scan(contract)
-        if sessions is not None:
-            frame = frame.filter(_is_of(sessions))
         columns = list(contract.polars_schema() if columns is None else columns)
         if contract.rules().is_log:
-            return frame.select(columns).collect()
+            return self._collected(contract, sessions, columns)
         grain = contract.rules().grain
         needed = [*columns, *(name for name in _before_session(grain) if name not in columns)]
-        return _sorted_across_years(frame.select(needed).collect(), grain).select(columns)
+        return _sorted_across_years(self._collected(contract, sessions, needed), grain).select(columns)
 
     def scan(self, contract: type[Contract]) -> pl.LazyFrame:
         """See :class:`Warehouse`."""
@@ -72,12 +72,9 @@ class ParquetWarehouse:
     def row_count(self, contract: type[Contract], sessions: Collection[date] | None = None) -> int | None:
         """See :class:`Warehouse`."""
         try:
-            frame = self.scan(contract)
+            return int(self._collected(contract, sessions, pl.len()).item())
         except MissingTableError:
             return None
-        if sessions is not None:
-            frame = frame.filter(_is_of(sessions))
-        return int(frame.select(pl.len()).collect().item())
 
     def uri(self, contract: type[Contract]) -> str:
         """See :class:`Warehouse`: the table's folder; of a log, the folder of its connection's deliveries."""
@@ -151,6 +148,20 @@ class ParquetWarehouse:
             for stream in sorted({path.stem for path in log.glob("[0-9]*/*.parquet")}):
                 views[f"raw__{log.name}__{stream}"] = f"{log}/[0-9]*/{stream}.parquet"
         return views
+
+    def _collected(self, contract: type[Contract], sessions: Collection[date] | None, wanted: Any) -> pl.DataFrame:
+        """What is wanted of the newest version; of the next one if two were published while this one was read."""
+        looks = 0
+        while True:
+            frame = self.scan(contract)
+            if sessions is not None:
+                frame = frame.filter(_is_of(sessions))
+            try:
+                return frame.select(wanted).collect()
+            except FileNotFoundError:
+                looks += 1
+                if looks == _LOOKS:
+                    raise
 
     def _files(self, contract: type[Contract]) -> list[Path]:
         key = contract.asset_key()

@@ -277,3 +277,18 @@ def test_sql_cannot_be_injected_through_a_folder_name(tmp_path: Path) -> None:
 def test_sql_of_an_empty_warehouse_has_no_view(tmp_path: Path) -> None:
     with pytest.raises(duckdb.CatalogException):
         open_sql(tmp_path / "none").sql("SELECT * FROM models__labels")
+
+
+def test_a_reader_that_is_overtaken_by_two_versions_looks_again(warehouse: ParquetWarehouse, monkeypatch) -> None:
+    warehouse.publish(Labels, labels(MONDAY, forward_return=0.0))
+    listed = ParquetWarehouse._files
+    versions = iter((0.1, 0.2))
+
+    def overtaken(self: ParquetWarehouse, contract: type[Contract]) -> list[Path]:
+        files = listed(self, contract)
+        for version in versions:
+            self.publish(Labels, labels(MONDAY, forward_return=version))
+        return files
+
+    monkeypatch.setattr(ParquetWarehouse, "_files", overtaken)
+    assert warehouse.read(Labels)["forward_return"].unique().to_list() == [0.2]
