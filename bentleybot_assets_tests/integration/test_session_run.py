@@ -170,7 +170,7 @@ def test_sql_sees_the_tables(finished_desk: Desk) -> None:
     [
         (("table", "market/prices"), "contracts/market.py has no contract Prices. The tables are features/matrix,"),
         (("table", "_base/contract"), "There is no table '_base/contract'"),
-        (("table", "trading/orders", "--session", "yesterday"), "yesterday is not a day"),
+        (("table", "trading/orders", "--session", "yesterday"), "'yesterday' is not a day"),
         (("run", "--session", "2022-12-26"), "2022-12-26 is not a session"),
         (("sql", "SELECT * FROM nowhere"), "nowhere"),
     ],
