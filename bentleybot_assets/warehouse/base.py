@@ -52,7 +52,7 @@ class Warehouse(Protocol):
         """Rows published, or None where nothing ever was."""
         ...
 
-    def uri(self, contract: type[Contract]) -> str:
+    def location(self, contract: type[Contract]) -> str:
         """Where the table lies, or would, for people and other tools."""
         ...
 

@@ -76,10 +76,10 @@ class ParquetWarehouse:
         except MissingTableError:
             return None
 
-    def uri(self, contract: type[Contract]) -> str:
+    def location(self, contract: type[Contract]) -> str:
         """See :class:`Warehouse`: the table's folder; of a log, the folder of its connection's deliveries."""
         key = contract.asset_key()
-        return (self.root / Path(*(key[:-1] if contract.rules().is_log else key))).absolute().as_uri()
+        return str((self.root / Path(*(key[:-1] if contract.rules().is_log else key))).absolute())
 
     def publish(self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
         """See :class:`Warehouse`."""

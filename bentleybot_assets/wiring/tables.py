@@ -237,7 +237,7 @@ def published_metadata(contract: type[Contract], warehouse: WarehouseResource) -
     """Metadata of every published version: what kind of data it is, where it lies and how to look at it."""
     return {
         "data_mode": warehouse.data_mode or "unknown",
-        "dagster/uri": warehouse.open().uri(contract),
+        "location": dg.MetadataValue.path(warehouse.open().location(contract)),
         "sql": dg.MetadataValue.md(
             f'`bentleybot sql "SELECT * FROM {contract.table_name()} LIMIT 10"`'  # noqa: S608 - shown, not run
         ),

@@ -204,7 +204,7 @@ def test_every_table_says_that_it_holds_sample_data_and_where(finished_desk: Des
             metadata = event.asset_materialization.metadata
             assert metadata["data_mode"].value == "sample", key
             assert "sql" in metadata, key
-            assert Path(metadata["dagster/uri"].value.removeprefix("file://")).is_dir(), key
+            assert Path(metadata["location"].value).is_dir(), key
 
 
 def test_all_tables_are_there(finished_desk: Desk) -> None:

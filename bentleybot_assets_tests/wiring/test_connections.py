@@ -69,7 +69,7 @@ def test_a_log_shows_what_came_last_and_where_it_came_from(warehouse: WarehouseR
 def test_a_log_says_how_to_query_it_and_where_it_lies(warehouse: WarehouseResource) -> None:
     shown = materialise(warehouse, BARS)[BARS]
     assert shown["sql"] == '`bentleybot sql "SELECT * FROM raw__market__daily_bars LIMIT 10"`'
-    folder = Path(shown["dagster/uri"].removeprefix("file://"))
+    folder = Path(shown["location"])
     assert len(list(folder.glob("*/daily_bars.parquet"))) == 1
 
 

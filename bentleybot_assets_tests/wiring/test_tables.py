@@ -80,7 +80,7 @@ def test_a_published_table_says_what_kind_of_data_it_is_and_where_it_lies(
     warehouse = WarehouseResource(folder=str(tmp_path), data_mode=told)
     (event,) = materialise(warehouse, table_of(GOOD)).asset_materializations_for_node("market__daily_bars")
     assert event.metadata["data_mode"].value == shown
-    assert event.metadata["dagster/uri"].value == f"file://{tmp_path}/market/daily_bars"
+    assert event.metadata["location"].value == f"{tmp_path}/market/daily_bars"
     assert (tmp_path / "market" / "daily_bars" / "2020.parquet").exists()
     assert event.metadata["sql"].value == '`bentleybot sql "SELECT * FROM market__daily_bars LIMIT 10"`'
 
