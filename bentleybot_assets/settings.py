@@ -220,6 +220,16 @@ class Policy(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _keeps_what_trading_costs(self) -> Self:
+        dearest = max(self.cost_bps.equity, self.cost_bps.etf) / 10_000
+        if self.min_cash_weight < dearest:
+            raise ValueError(
+                f"min_cash_weight {self.min_cash_weight} is less than a trade costs ({dearest:.4f} of its value, "
+                "cost_bps): buying all of it would leave less than no cash"
+            )
+        return self
+
 
 class Settings(BaseSettings):
     """How this desk is set up. Read it with :meth:`load`.

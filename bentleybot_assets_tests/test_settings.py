@@ -371,6 +371,12 @@ def test_settings_cannot_be_changed_after_loading(folder: Path) -> None:
         settings.profile = "production"  # type: ignore[misc]
 
 
+def test_cash_that_is_kept_must_pay_for_trading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTLEYBOT_POLICY__MIN_CASH_WEIGHT", "0")
+    with pytest.raises(InvalidSettingsError, match=r"min_cash_weight 0.0 is less than a trade costs \(0.0005 of its"):
+        Settings.load()
+
+
 def test_every_environment_name_is_explained_in_the_example() -> None:
     example = (SHIPPED.parent / ".env.example").read_text()
     names = [
