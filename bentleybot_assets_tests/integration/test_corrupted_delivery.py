@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -22,17 +24,23 @@ from bentleybot_assets_tests.integration.test_session_run import content, instan
 CHECK = "raw/market/daily_bars failed its check contract"
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A desk that has run, whose market source can be corrupted and will deliver again."""
-    desk = Desk.fresh(tmp_path_factory.mktemp("corrupted"))
+@pytest.fixture
+def new_desk(tmp_path: Path) -> Desk:
+    """A desk that never ran, whose market source can be corrupted."""
+    desk = Desk.fresh(tmp_path / "desk")
     config = yaml.safe_load((desk.folder / "bentleybot.yaml").read_text())
     config["connections"]["market"]["source"] = "bentleybot_assets_tests.faults.corrupted_market:CorruptedMarket"
     (desk.folder / "bentleybot.yaml").write_text(yaml.safe_dump(config))
-    desk.run("bentleybot", "run")
-    # As if nothing of the connection had been seen yet.
-    shutil.rmtree(desk.home / "warehouse" / "raw" / "market")
     return desk
+
+
+@pytest.fixture
+def desk(new_desk: Desk) -> Desk:
+    """One that has run, and whose source will deliver again."""
+    new_desk.run("bentleybot", "run")
+    # As if nothing of the connection had been seen yet.
+    shutil.rmtree(new_desk.home / "warehouse" / "raw" / "market")
+    return new_desk
 
 
 def refusals(desk: Desk) -> list[tuple[str, str, str, str | None]]:
@@ -51,6 +59,30 @@ def tables(desk: Desk) -> dict[str, bytes | str]:
 
 def brief(desk: Desk) -> str:
     return (desk.home / "reports" / "daily_brief" / f"{SESSION}.html").read_text()
+
+
+def test_a_desk_whose_first_delivery_is_corrupted_orders_nothing_until_a_good_one(new_desk: Desk) -> None:
+    desk = new_desk
+    (desk.folder / FLAG).touch()
+
+    first = desk.run("bentleybot", "run", check=False)
+
+    assert first.returncode == 1
+    assert "HALT raw/market/daily_bars, contract: raw__market__daily_bars" in first.stdout
+    assert ledger_rows(desk) == []
+    assert refusals(desk) == [("HALT", "raw/market/daily_bars", "contract", None)]
+    # Of all tables only the brief is there; it names the check and shows what it found.
+    assert tables(desk) == {}
+    assert "HALT" in brief(desk)
+    assert re.search(
+        r"raw/market/daily_bars.{0,200}\bcontract\b.*the rule is one row per", brief(desk), flags=re.DOTALL
+    )
+
+    (desk.folder / FLAG).unlink()
+    desk.run("bentleybot", "run")
+    assert len(ledger_rows(desk)) == 25
+    ((_, _, _, cleared_by),) = refusals(desk)
+    assert cleared_by is not None
 
 
 def test_a_corrupted_delivery_stops_everything_and_the_next_good_run_clears_it(
