@@ -322,8 +322,11 @@ class Settings(BaseSettings):
             # The original error is dropped on purpose: it may show what was entered, hence a secret.
             raise InvalidSettingsError(f"{config} or the environment does not make sense:{listed}") from None
         except SettingsError as error:
+            (field,) = re.findall(r'field "(\w+)"', str(error))
+            names = [name for name in environment if name.upper().startswith(PREFIX + field.upper())]
             raise InvalidSettingsError(
-                f"The environment does not make sense: {error}; a section or list in one variable must be JSON."
+                f"The environment or .env does not make sense: a section or list in one variable must be JSON, which "
+                f"{' or '.join(names)} is not."
             ) from None
         return settings.model_copy(update={"home": folder / settings.home.expanduser()})
 

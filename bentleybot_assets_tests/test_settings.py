@@ -352,7 +352,11 @@ def test_a_section_given_as_one_variable_must_be_json(folder: Path, monkeypatch:
     monkeypatch.setenv("BENTLEYBOT_ACCOUNT", '{"cash_usd": 5}')
     assert Settings.load(folder).account.cash_usd == 5
     monkeypatch.setenv("BENTLEYBOT_ACCOUNT", "cash_usd: 5")
-    with pytest.raises(InvalidSettingsError, match=r'"account".*must be JSON'):
+    with pytest.raises(InvalidSettingsError, match="must be JSON, which BENTLEYBOT_ACCOUNT is not"):
+        Settings.load(folder)
+    monkeypatch.delenv("BENTLEYBOT_ACCOUNT")
+    (folder / ".env").write_text("BENTLEYBOT_WATCHLIST=KO,AAPL\n")
+    with pytest.raises(InvalidSettingsError, match="must be JSON, which BENTLEYBOT_WATCHLIST is not"):
         Settings.load(folder)
 
 
