@@ -146,7 +146,7 @@ def _platform_features() -> dict[str, pl.Expr]:
         "max20": high.rolling_max(20) / close,
         "min20": low.rolling_min(20) / close,
         "vr20": volume / volume.rolling_mean(20).replace(0.0, None),
-        "corr20": pl.rolling_corr(close, volume.log1p(), window_size=20),
+        "corr20": pl.rolling_corr(close, (volume + 1).log(), window_size=20),
         "stoch14": 1 / (1 + (to_highest / from_lowest).replace(math.nan, None)),
     }
 

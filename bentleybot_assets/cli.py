@@ -97,12 +97,12 @@ def run(
     ):
         was_decided = bool(ledger.decided([day], settings.policy.strategy))
         _close_abandoned_runs(instance)
-        result = _execute(definitions, instance, _DAILY_JOB, day)
+        result = _execute(definitions, instance, _DAILY_JOB, day, settings.data_mode)
         if not result.success:
             # The refusal comes first: whatever else fails now, nothing may be ordered.
             stop = refuse(instance, result.run_id, day, ledger)
             if stop.refusals:
-                brief = _execute(definitions, instance, _BRIEF_JOB, day)
+                brief = _execute(definitions, instance, _BRIEF_JOB, day, settings.data_mode)
                 if not brief.success:
                     stop = replace(stop, reports=refuse(instance, brief.run_id, day, ledger).reports)
         alerts = [check.alert() for check in failed_checks_of_run(instance, result.run_id)]
@@ -222,7 +222,7 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def _execute(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, job_name: str, day: date
+    definitions: dg.Definitions, instance: dg.DagsterInstance, job_name: str, day: date, data_mode: str
 ) -> dg.ExecuteInProcessResult:
     """Run a job for a session in this process, a progress bar showing which asset is at work."""
     job = definitions.resolve_job_def(job_name)
@@ -253,7 +253,7 @@ def _execute(
             partition_key=day.isoformat(),
             run_id=run_id,
             # Whoever typed the command decides whether to try again.
-            tags={**name_of_this_process(), "dagster/max_retries": "0"},
+            tags={**name_of_this_process(), "data_mode": data_mode, "dagster/max_retries": "0"},
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

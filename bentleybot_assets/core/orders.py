@@ -65,7 +65,7 @@ def order_intents(
             account_mode=pl.lit(account_mode),
             data_mode=pl.lit(data_mode),
         )
-        .with_columns(estimated_value_usd=pl.col("quantity") * pl.col("reference_price"))
+        .with_columns(estimated_value_usd=pl.col("quantity") * pl.col("reference_price_usd"))
         .with_columns(estimated_cost_usd=pl.col("estimated_value_usd") * pl.col("cost_bps") / 10_000)
         .select(list(Orders.polars_schema()))
         .sort("order_id", "session")

@@ -115,7 +115,7 @@ def target_weights(
                 "symbol": symbol,
                 "session": session,
                 "weight": value[symbol] / equity,
-                "reference_price": price[symbol],
+                "reference_price_usd": price[symbol],
                 "price_source": bars[symbol]["price_source"],
                 "position_quantity": held[symbol],
                 "target_quantity": shares[symbol],

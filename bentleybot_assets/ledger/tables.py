@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """Newest migration. Kept here so that a current ledger is recognised without importing Alembic."""
 
 version = Table("ledger_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -87,7 +87,7 @@ orders = Table(
     Column("quantity", BigInteger, nullable=False),
     Column("position_quantity", BigInteger, nullable=False),
     Column("target_quantity", BigInteger, nullable=False),
-    Column("reference_price", Double, nullable=False),
+    Column("reference_price_usd", Double, nullable=False),
     Column("estimated_value_usd", Double, nullable=False),
     Column("estimated_cost_usd", Double, nullable=False),
     Column("state", String(16), nullable=False),

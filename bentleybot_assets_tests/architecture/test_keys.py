@@ -81,16 +81,9 @@ def test_an_asset_has_a_contract_with_grain(key: dg.AssetKey) -> None:
     assert set(contract.rules().grain) <= set(contract.to_schema().columns)
 
 
-TO_BE_RENAMED = {
-    "reference_price is in USD, but does not end in _usd": {"trading/orders", "trading/target_weights"},
-}
-"""Names known to break a rule. (The ledger keeps the orders under the same names.)"""
-
-
 @pytest.mark.parametrize("key", KEYS, ids=IDS)
 def test_columns_are_named_by_rule_and_documented(key: dg.AssetKey) -> None:
-    known = {fault for fault, tables in TO_BE_RENAMED.items() if "/".join(key.path) in tables}
-    assert set(column_faults(contract_for(key.path).to_schema().columns)) == known
+    assert list(column_faults(contract_for(key.path).to_schema().columns)) == []
 
 
 @pytest.mark.parametrize("key", KEYS, ids=IDS)

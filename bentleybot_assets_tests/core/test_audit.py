@@ -161,7 +161,7 @@ def test_a_derived_table_may_not_lose_a_row() -> None:
             "symbol": ["A", "B"],
             "session": [MONDAY, MONDAY],
             "weight": [0.5, 1.5],
-            "reference_price": [1.0, 1.0],
+            "reference_price_usd": [1.0, 1.0],
             "price_source": ["x", "x"],
             "position_quantity": [0, 0],
             "target_quantity": [1, 1],

@@ -25,7 +25,7 @@ def targets(price: float = 10.0, **holdings: tuple[int, int]) -> pl.DataFrame:
             "symbol": symbol,
             "session": SESSION,
             "weight": 0.1,
-            "reference_price": price,
+            "reference_price_usd": price,
             "price_source": "split_adjusted_close",
             "position_quantity": position,
             "target_quantity": target,

@@ -144,7 +144,7 @@ def test_the_weight_is_what_was_aimed_at_and_the_value_what_is_bought() -> None:
     targets = target_weights(
         signals(A="BUY"), prices(A=300.0), instruments(A="equity"), positions={}, cash_usd=10_000, limits=Limits()
     )
-    assert targets.select("weight", "target_quantity", "target_value_usd", "reference_price", "price_source").row(
+    assert targets.select("weight", "target_quantity", "target_value_usd", "reference_price_usd", "price_source").row(
         0
     ) == (
         0.1,

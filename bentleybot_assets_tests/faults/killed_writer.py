@@ -92,7 +92,7 @@ def weights(bars: pl.DataFrame) -> pl.DataFrame:
         "symbol",
         "session",
         weight=pl.lit(0.1),
-        reference_price="mark_price",
+        reference_price_usd="mark_price",
         price_source="price_source",
         position_quantity=pl.lit(0, dtype=pl.Int64),
         target_quantity=pl.lit(10, dtype=pl.Int64),

@@ -40,7 +40,7 @@ def intents(session: date, **targets: int) -> pl.DataFrame:
             "quantity": target,
             "position_quantity": 0,
             "target_quantity": target,
-            "reference_price": 0.1 + target,
+            "reference_price_usd": 0.1 + target,
             "estimated_value_usd": (0.1 + target) * target,
             "estimated_cost_usd": 0.07,
             "state": "PENDING",

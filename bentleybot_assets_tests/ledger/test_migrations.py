@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import MetaData, Table, create_engine
 
 from bentleybot_assets.ledger import migrations, tables
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
@@ -41,7 +41,8 @@ def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unk
         command.upgrade(config, "0001")
         placed = intents(FIRST, AAPL=3)
         connection.execute(tables.decisions.insert().values(session=FIRST, **DECISION))
-        connection.execute(tables.orders.insert(), placed.to_dicts())
+        then = Table("orders", MetaData(), autoload_with=connection)
+        connection.execute(then.insert(), placed.rename({"reference_price_usd": "reference_price"}).to_dicts())
 
     ledger = Ledger(url_of(path))
     assert ledger.orders(FIRST).equals(placed)

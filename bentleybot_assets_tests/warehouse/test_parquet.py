@@ -54,7 +54,7 @@ def weights(session: date, *symbols: str, weight: float = 0.1) -> pl.DataFrame:
                 "symbol": symbol,
                 "session": session,
                 "weight": weight,
-                "reference_price": 1.0,
+                "reference_price_usd": 1.0,
                 "price_source": "x",
                 "position_quantity": 0,
                 "target_quantity": 1,

@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 
 from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, is_session
+from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.wiring.refusals import refuse
 
@@ -27,12 +28,14 @@ reports_brief_job = dg.define_asset_job(
     execution_timezone=EXCHANGE_TIMEZONE,
     description="Every exchange session at 18:30 in New York, when the bars of half and full days are there.",
 )
-def reports_daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def reports_daily_schedule(context: dg.ScheduleEvaluationContext, desk: Desk) -> dg.RunRequest | dg.SkipReason:
     """Decide the session of the day, if it is one."""
     day = context.scheduled_execution_time.date()
     if not is_session(day):
         return dg.SkipReason(f"{day} is not a session of the New York Stock Exchange.")
-    return dg.RunRequest(run_key=f"reports_daily_{day}", partition_key=day.isoformat())
+    return dg.RunRequest(
+        run_key=f"reports_daily_{day}", partition_key=day.isoformat(), tags={"data_mode": desk.data_mode}
+    )
 
 
 @dg.run_failure_sensor(
@@ -40,7 +43,9 @@ def reports_daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunReque
     description="Records a refusal for the session of a failed run and asks for the brief that says so.",
     request_job=reports_brief_job,
 )
-def run_blocked_sensor(context: dg.RunFailureSensorContext, ledger: LedgerResource) -> dg.RunRequest | dg.SkipReason:
+def run_blocked_sensor(
+    context: dg.RunFailureSensorContext, ledger: LedgerResource, desk: Desk
+) -> dg.RunRequest | dg.SkipReason:
     """Refuse the session of the failed run; whatever order runs are reported in, and however often."""
     key = context.partition_key
     run = context.dagster_run
@@ -49,4 +54,4 @@ def run_blocked_sensor(context: dg.RunFailureSensorContext, ledger: LedgerResour
     stop = refuse(context.instance, run.run_id, date.fromisoformat(key), ledger.open())
     if not stop.refusals:
         return dg.SkipReason(f"The run stopped no orders: {'; '.join(stop.reports + stop.overtaken)}")
-    return dg.RunRequest(run_key=f"brief_of_{run.run_id}", partition_key=key)
+    return dg.RunRequest(run_key=f"brief_of_{run.run_id}", partition_key=key, tags={"data_mode": desk.data_mode})

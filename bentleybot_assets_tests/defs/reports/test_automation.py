@@ -17,7 +17,9 @@ from bentleybot_assets.defs.reports.automation import (
     reports_daily_schedule,
     run_blocked_sensor,
 )
+from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.resources.ledger import LedgerResource
+from bentleybot_assets.settings import Settings
 from bentleybot_assets_tests.defs.monitoring.failing import EVIDENCE, run_of
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -30,7 +32,10 @@ def at_the_schedules_time(day: date) -> datetime:
 
 
 def tick(day: date) -> dg.RunRequest | dg.SkipReason:
-    return reports_daily_schedule(dg.build_schedule_context(scheduled_execution_time=at_the_schedules_time(day)))
+    context = dg.build_schedule_context(
+        scheduled_execution_time=at_the_schedules_time(day), resources={"desk": resources_of(Settings.load())["desk"]}
+    )
+    return reports_daily_schedule(context)
 
 
 def test_the_schedule_runs_the_daily_job_on_weekday_evenings_in_new_york() -> None:
@@ -50,6 +55,7 @@ def test_a_session_asks_for_one_run_of_its_own_partition() -> None:
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2022-12-28"
     assert request.run_key == "reports_daily_2022-12-28"
+    assert request.tags["data_mode"] == "sample"
     assert tick(SESSION).run_key == request.run_key
     assert tick(date(2022, 12, 27)).run_key != request.run_key
 
@@ -83,7 +89,7 @@ def blocked(
         dagster_instance=instance,
         dagster_run=run._replace(job_name=job) if job else run,
         partition_key=run.tags.get("dagster/partition"),
-        resources={"ledger": ledger},
+        resources={"ledger": ledger, "desk": resources_of(Settings.load())["desk"]},
     ).for_run_failure()
     return run_blocked_sensor(context)
 
@@ -95,6 +101,7 @@ def test_a_stopped_run_of_a_session_leaves_a_refusal_and_asks_for_the_brief(
     request = blocked(instance, ledger, result)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2022-12-28"
+    assert request.tags["data_mode"] == "sample"
     assert result.run_id in request.run_key
     refusals = ledger.open().open_refusals(SESSION)
     assert refusals.select("table_name", "check_name", "evidence").rows() == [("market/prices", "positive", EVIDENCE)]

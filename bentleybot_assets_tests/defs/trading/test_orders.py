@@ -66,7 +66,7 @@ def targets(**quantities: int) -> pl.DataFrame:
             "symbol": symbol,
             "session": DAY,
             "weight": 0.1,
-            "reference_price": 10.0,
+            "reference_price_usd": 10.0,
             "price_source": "split_adjusted_close",
             "position_quantity": 2,
             "target_quantity": quantity,

@@ -1,0 +1,21 @@
+"""The price an order was sized at is called by its currency, like every other column of money."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Rename the column; its values stay."""
+    # Written out: Alembic would copy the whole table on SQLite.
+    op.execute("ALTER TABLE orders RENAME COLUMN reference_price TO reference_price_usd")
+
+
+def downgrade() -> None:
+    """Refuse: a ledger only goes forward."""
+    raise NotImplementedError("The ledger is never downgraded: restore a copy of the file instead.")
