@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.settings import Settings
+from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
 
 # The same examples on every machine and at every run; how long one takes says nothing about the code.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)
@@ -51,6 +54,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("BENTLEYBOT_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
+    """A MariaDB server that the tests of this process share."""
+    if not is_installed():
+        pytest.skip(MISSING)
+    server = MariaDb(tmp_path_factory.mktemp("mariadb"))
+    server.install()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def mysql_server(mariadb: MariaDb) -> MySqlServer:
+    """An empty database of the test's own."""
+    return mariadb.database("desk")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

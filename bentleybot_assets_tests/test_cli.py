@@ -19,7 +19,7 @@ from bentleybot_assets.definitions import defs
 from bentleybot_assets.resources.processes import name_of_this_process
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-from bentleybot_assets_tests.warehouse.test_parquet import MONDAY, TUESDAY, labels
+from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels
 
 NAME_ITSELF = """
 import json

@@ -14,6 +14,12 @@ from bentleybot_assets.contracts._base import Contract
 class MissingTableError(LookupError):
     """A table was never published."""
 
+    def __init__(self, contract: type[Contract], where: str) -> None:
+        super().__init__(
+            f"Table {'/'.join(contract.asset_key())} was never published in {where}. `bentleybot run` publishes it, and "
+            "what it is made from."
+        )
+
 
 class Warehouse(Protocol):
     """Where tables live. Frames are already audited; readers see whole versions only and never wait.

@@ -172,10 +172,7 @@ class ParquetWarehouse:
             version = (self.root / Path(*key)).resolve()
             files = sorted(version.glob("*.parquet")) if version.is_dir() else []
         if not files:
-            raise MissingTableError(
-                f"Table {'/'.join(key)} was never published in {self.root}. `bentleybot run` publishes it, and what it "
-                "is made from."
-            )
+            raise MissingTableError(contract, str(self.root))
         return files
 
     def _years_with_slices(

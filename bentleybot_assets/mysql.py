@@ -1,0 +1,237 @@
+"""How the MySQL server of the production profile is reached, and what its refusals mean.
+
+Belongs here: the address, TLS and timeouts, opening connections, error codes in words. Does not belong here: any table
+(``warehouse``, ``ledger``).
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pymysql
+    from sqlalchemy import URL
+
+OPTIONS = frozenset({"connect_timeout", "read_timeout", "ssl_ca", "ssl_cert", "ssl_key", "ssl_mode"})
+"""What may be said about a connection beside its address; see :class:`MySqlServer`."""
+
+SSL_MODES = ("disabled", "required", "verify_ca", "verify_identity")
+OLDEST_MYSQL, OLDEST_MARIADB = (8, 0, 19), (10, 6)
+"""Older ones lack atomic DDL or the locks that are used."""
+
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 10
+_SESSION = (
+    "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
+    "innodb_lock_wait_timeout = 5, lock_wait_timeout = 10"
+)
+
+LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, 1053, 1077, 1927, 3169})
+"""The server is away, or a connection was lost: the statement may or may not have been carried out."""
+
+CONTENDED = frozenset({1205, 1213})
+"""Lock wait time-out and deadlock: the transaction was, or must be, rolled back and may be tried again."""
+
+_REMEDIES: dict[frozenset[int], str] = {
+    LOST: "Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT, then run again: nothing is half "
+    "written.",
+    CONTENDED: "Another connection holds a lock: wait for it to end (SHOW PROCESSLIST), then run again.",
+    frozenset({1045, 1698, 4151}): "Check MYSQL_USER and MYSQL_PASSWORD.",
+    frozenset(
+        {1044, 1049, 1142, 1143, 1227, 1370, 1410}
+    ): "Run `bentleybot db upgrade`: it creates what is missing, or prints the GRANT that an administrator must give.",
+    frozenset({1290, 1792, 1836, 3100}): "The server or this user may only read: use ones that may write.",
+    frozenset({1016, 1021, 1026, 1030, 1114, 3675}): "The server's disk is full or failing: free some space, then run "
+    "again. Nothing is half written.",
+    frozenset({1040, 1203, 1226}): "The server has no connection left: end some, or raise max_connections.",
+    frozenset({1146}): "Materialise its asset first.",
+}
+
+
+class MySqlError(RuntimeError):
+    """The server refused or cannot be reached. The message names server, table and remedy.
+
+    Attributes:
+        code: MySQL's error code; 0 if there is none.
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class MySqlServer:
+    """An account on a MySQL or MariaDB server, and the database it works in.
+
+    Attributes:
+        host: name, address, or the path of a Unix socket (it begins with a slash).
+        port: TCP port; unused with a socket.
+        user: account name.
+        password: its password; in no message and no ``repr``.
+        database: database of tables and ledger.
+        options: of :data:`OPTIONS`. ``connect_timeout`` and ``read_timeout`` are seconds; ``ssl_mode`` is one of
+            :data:`SSL_MODES` (default: required if ``ssl_ca`` is given, else what the server offers).
+
+    Raises:
+        ValueError: an option is not known or has no sound value.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.options) - OPTIONS):
+            raise ValueError(
+                f"There is no MySQL option {', '.join(unknown)}; choose from {', '.join(sorted(OPTIONS))}."
+            )
+        mode = self.options.get("ssl_mode")
+        if mode is not None and mode not in SSL_MODES:
+            raise ValueError(f"ssl_mode is {mode}; it must be one of {', '.join(SSL_MODES)}.")
+        for name in ("connect_timeout", "read_timeout"):
+            if not self.options.get(name, "1").isdigit():
+                raise ValueError(f"{name} is {self.options[name]}; it must be whole seconds.")
+        if not re.fullmatch(r"[A-Za-z0-9_$]{1,48}", self.database):
+            raise ValueError(
+                f"MYSQL_DATABASE is {self.database!r}; use letters, digits and underscores, at most 48 of them."
+            )
+
+    @property
+    def read_seconds(self) -> int:
+        """How long an answer may take before the connection is given up."""
+        return int(self.options.get("read_timeout", _READ_SECONDS))
+
+    def connectorx_url(self) -> str:
+        """For connectorx, which takes everything in one address."""
+        from urllib.parse import quote, urlencode
+
+        is_socket = self.host.startswith("/")
+        place = "localhost" if is_socket else f"{self.host}:{self.port}"
+        options = {"socket": self.host} if is_socket else {"prefer_socket": "false"}
+        return (
+            f"mysql://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{place}/{self.database}?"
+            + urlencode(options)
+        )
+
+    @property
+    def shown(self) -> str:
+        """The account and where it is, as messages may show it."""
+        place = self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
+        return f"{self.user}@{place}/{self.database}"
+
+    def at(self, database: str) -> MySqlServer:
+        """The same account in another database of the server."""
+        return MySqlServer(self.host, self.port, self.user, self.password, database, self.options)
+
+    def sqlalchemy_url(self) -> URL:
+        """For SQLAlchemy with PyMySQL; certificates and timeouts are in :meth:`arguments`."""
+        from sqlalchemy import URL
+
+        is_socket = self.host.startswith("/")
+        return URL.create(
+            "mysql+pymysql",
+            self.user,
+            self.password,
+            None if is_socket else self.host,
+            None if is_socket else self.port,
+            self.database,
+            {"charset": "utf8mb4"} | ({"unix_socket": self.host} if is_socket else {}),
+        )
+
+    def arguments(self, *, read_timeout: int | None = None) -> dict[str, Any]:
+        """Keyword arguments of ``pymysql.connect`` beside address and account."""
+        seconds = self.read_seconds if read_timeout is None else read_timeout
+        return {
+            "charset": "utf8mb4",
+            "connect_timeout": int(self.options.get("connect_timeout", _CONNECT_SECONDS)),
+            "read_timeout": seconds,
+            "write_timeout": seconds,
+            "init_command": _SESSION,
+            **self._tls(),
+        }
+
+    def _tls(self) -> dict[str, Any]:
+        mode = self.options.get("ssl_mode", "required" if "ssl_ca" in self.options else None)
+        if mode is None:
+            return {}  # TLS if the server offers it
+        if mode == "disabled":
+            return {"ssl_disabled": True}
+        context = ssl.create_default_context(cafile=self.options.get("ssl_ca"))
+        context.check_hostname = mode == "verify_identity"
+        context.verify_mode = ssl.CERT_NONE if mode == "required" else ssl.CERT_REQUIRED
+        if "ssl_cert" in self.options:
+            context.load_cert_chain(self.options["ssl_cert"], self.options.get("ssl_key"))
+        return {"ssl": context}
+
+    def connect(self, *, table: str, read_timeout: int | None = None, **more: Any) -> pymysql.Connection[Any]:
+        """A connection in autocommit mode, for work on ``table`` (named in errors).
+
+        Raises:
+            MySqlError: it cannot be opened, or the server is too old.
+        """
+        import pymysql
+
+        address: dict[str, Any] = (
+            {"unix_socket": self.host} if self.host.startswith("/") else {"host": self.host, "port": self.port}
+        )
+        with self.named_errors(table):
+            connection = pymysql.connect(
+                user=self.user,
+                password=self.password,
+                database=self.database,
+                autocommit=True,
+                **address,
+                **self.arguments(read_timeout=read_timeout),
+                **more,
+            )
+        try:
+            self.require_version(connection.get_server_info())
+        except MySqlError:
+            connection.close()
+            raise
+        return connection
+
+    def require_version(self, version: str) -> None:
+        """Refuse a server that lacks what is used.
+
+        Raises:
+            MySqlError: the server is too old.
+        """
+        # MariaDB tells old clients a version that begins with 5.5.5-.
+        numbers = tuple(map(int, re.findall(r"\d+", version.removeprefix("5.5.5-"))[:3]))
+        is_mariadb = "mariadb" in version.lower()
+        oldest = OLDEST_MARIADB if is_mariadb else OLDEST_MYSQL
+        if numbers < oldest:
+            name = "MariaDB" if is_mariadb else "MySQL"
+            raise MySqlError(
+                f"{self.shown}: the server is {name} {version}; {'.'.join(map(str, oldest))} or newer is needed. "
+                "Upgrade it, or use another server."
+            )
+
+    @contextmanager
+    def named_errors(self, table: str) -> Iterator[None]:
+        """Turn the driver's errors into :class:`MySqlError`."""
+        from pymysql.err import MySQLError
+
+        try:
+            yield
+        except MySQLError as error:
+            raise self.explained(error, table) from error
+
+    def explained(self, error: BaseException, table: str) -> MySqlError:
+        """The driver's error as one that names server, table and remedy; the password is not in it."""
+        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        said = str(error.args[-1]) if error.args else str(error)
+        if self.password:
+            said = said.replace(self.password, "****")
+        remedy = next((text for codes, text in _REMEDIES.items() if code in codes), "Nothing was changed.")
+        return MySqlError(f"{self.shown}, table {table}: {said} (error {code}). {remedy}", code)

@@ -1,0 +1,175 @@
+"""Frames to and from MySQL in bulk: LOAD DATA, columnar reads.
+
+Belongs here: how values are written and read, so that they come back bit for bit. Does not belong here: which rows,
+and when (``warehouse``).
+
+MySQL's DOUBLE has no NaN and no infinity. Where a contract lets them through (raw values are kept as delivered), the
+column is null and the column ``_non_finite`` says what stood there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.warehouse.mysql.ddl import NON_FINITE, non_finite_columns, quoted
+
+if TYPE_CHECKING:
+    import pymysql
+
+_logger = logging.getLogger(__name__)
+
+_LOAD = (
+    "LOAD DATA LOCAL INFILE %s INTO TABLE {table} CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' "
+    "OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\n' ({columns})"
+)
+_LOCAL_IS_FORBIDDEN = frozenset({1148, 2068, 3948, 3950, 4166})
+_ROWS_AT_ONCE = 1_000
+ROWS_PER_SECOND = 20_000
+"""Slower than this, a connection is taken for one that is dead without saying so."""
+
+
+def load(connection: pymysql.Connection[Any], table: str, frame: pl.DataFrame) -> None:
+    """Append ``frame`` to a table whose columns bear the same names: all of it, or an error.
+
+    Raises:
+        MySqlError: a row was not taken as it is; the transaction should be rolled back.
+    """
+    if frame.is_empty():
+        return
+    written = frame.with_columns(
+        pl.col(pl.Boolean).cast(pl.UInt8),
+        *(
+            pl.col(name).dt.replace_time_zone(None)
+            for name, dtype in frame.schema.items()
+            if isinstance(dtype, pl.Datetime)
+        ),
+    )
+    with connection.cursor() as cursor:
+        loaded = _load_data(cursor, table, written)
+        if loaded is None:
+            loaded = _insert(cursor, table, written)
+        # LOCAL turns errors into warnings, and rows that break a key are left out with one.
+        cursor.execute("SHOW WARNINGS LIMIT 1")
+        warning = cursor.fetchone()
+    if loaded != frame.height or warning:
+        reason = warning[2] if warning else f"{loaded} of {frame.height} rows were taken"
+        raise MySqlError(f"Table {table} does not take a row: {reason}. Nothing was published; mend what computes it.")
+
+
+def _load_data(cursor: Any, table: str, written: pl.DataFrame) -> int | None:
+    """Rows loaded by LOAD DATA; None if the server forbids it."""
+    from pymysql.err import MySQLError
+
+    statement = _LOAD.format(table=quoted(table), columns=", ".join(map(quoted, written.columns)))
+    with tempfile.TemporaryDirectory(prefix="bentleybot-load-") as folder:
+        file = Path(folder, "rows.csv")
+        written.write_csv(
+            file,
+            include_header=False,
+            null_value="NULL",
+            quote_style="non_numeric",
+            datetime_format="%Y-%m-%d %H:%M:%S%.6f",
+        )
+        try:
+            return int(cursor.execute(statement, (str(file),)))
+        except MySQLError as error:
+            if error.args[0] not in _LOCAL_IS_FORBIDDEN:
+                raise
+            _logger.warning("%s: rows are inserted in batches, because the server says: %s", table, error.args[-1])
+            return None
+
+
+def _insert(cursor: Any, table: str, written: pl.DataFrame) -> int:
+    columns = ", ".join(map(quoted, written.columns))
+    places = ", ".join(["%s"] * written.width)
+    statement = f"INSERT INTO {quoted(table)} ({columns}) VALUES ({places})"  # noqa: S608 - names are allow-listed
+    return sum(int(cursor.executemany(statement, part.rows())) for part in written.iter_slices(_ROWS_AT_ONCE))
+
+
+def read(server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], *, table: str, rows: int) -> pl.DataFrame:
+    """The rows of ``query`` in columns, with the types of ``schema``.
+
+    Args:
+        server: who is asked.
+        query: names and values are the caller's to check.
+        schema: the columns of the query, in its order.
+        table: named in errors.
+        rows: about how many rows are expected; sets how long the read may take.
+
+    Raises:
+        MySqlError: the server refuses, or does not answer in time.
+    """
+    frame = _read_in_time(server, query, table, seconds=server.read_seconds + rows / ROWS_PER_SECOND)
+    return frame.select(_as_declared(name, dtype) for name, dtype in schema.items())
+
+
+def _as_declared(name: str, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.Datetime):
+        return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone(dtype.time_zone)
+    return pl.col(name).cast(dtype)
+
+
+def _read_in_time(server: MySqlServer, query: str, table: str, *, seconds: float) -> pl.DataFrame:
+    """Read in a thread that is given up on: connectorx has no time-out for a server that stops answering."""
+    import connectorx
+
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.append(pl.from_arrow(connectorx.read_sql(server.connectorx_url(), query, return_type="arrow")))
+        except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise MySqlError(
+            f"{server.shown}, table {table}: no answer within {seconds:.0f} s. Check the server and the network, then "
+            "run again: nothing was changed.",
+            2013,
+        )
+    if isinstance(outcome[0], BaseException):
+        raise server.explained(outcome[0], table) from outcome[0]
+    frame: pl.DataFrame = outcome[0]
+    return frame
+
+
+def with_non_finite_aside(contract: type[Contract], frame: pl.DataFrame) -> pl.DataFrame:
+    """Replace NaN and infinities by null, and note them in the column ``_non_finite``."""
+    names = non_finite_columns(contract)
+    if not names:
+        return frame
+    is_odd = [pl.col(name).is_not_null() & ~pl.col(name).is_finite() for name in names]
+    odd = frame.with_row_index("_at").filter(pl.any_horizontal(is_odd)).select("_at", *names)
+    notes: list[str | None] = [None] * frame.height
+    for row in odd.iter_rows(named=True):
+        values = {name: str(row[name]) for name in names if row[name] is not None and not math.isfinite(row[name])}
+        notes[row["_at"]] = json.dumps(values, sort_keys=True)
+    return frame.with_columns(
+        *(pl.when(~odd_here).then(pl.col(name)).alias(name) for name, odd_here in zip(names, is_odd, strict=True)),
+        pl.Series(NON_FINITE, notes, dtype=pl.String),
+    )
+
+
+def with_non_finite_back(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Undo :func:`with_non_finite_aside` for the columns asked for."""
+    noted = frame[NON_FINITE].is_not_null().arg_true()
+    result = frame.select(columns)
+    for at in noted:
+        for name, text in json.loads(frame[NON_FINITE][at]).items():
+            if name in columns:
+                result[int(at), name] = float(text)
+    return result

@@ -1,0 +1,445 @@
+"""The production warehouse: one MySQL table per contract.
+
+A whole table is replaced by a merge of what changed, or, where most of it did, by a new table that is renamed into its
+place; slices are replaced in one transaction. Readers see the old version or the new one and never wait for rows. One
+writer per table at a time holds a lock that the server releases when the connection dies.
+
+Does not belong here: judging content (``core.audit``), how values travel (``transfer``), types (``ddl``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.core.audit import QUARANTINE
+from bentleybot_assets.mysql import CONTENDED, LOST, MySqlError, MySqlServer
+from bentleybot_assets.warehouse.base import MissingTableError
+from bentleybot_assets.warehouse.mysql import transfer
+from bentleybot_assets.warehouse.mysql.ddl import (
+    DELIVERY,
+    NON_FINITE,
+    ROW,
+    Column,
+    Table,
+    may_hold_non_finite,
+    quarantine_of,
+    quoted,
+    table_of,
+)
+from bentleybot_assets.warehouse.mysql.pushdown import session_condition
+
+if TYPE_CHECKING:
+    import pymysql
+
+_DELIVERIES = Table(
+    "airbyte_deliveries",
+    (
+        Column("connection", "varchar(64)", is_nullable=False, comment="Airbyte connection"),
+        Column(DELIVERY, "bigint", is_nullable=False, comment="Number of the delivery"),
+        Column("state", "longtext", is_nullable=False, comment="STATE of all its streams, JSON"),
+    ),
+    ("connection", DELIVERY),
+    comment="Committed deliveries of each connection",
+)
+_NEXT, _OLD, _STAGE, _GONE = "__next", "__old", "__stage", "__gone"
+_MOST_MERGED = 0.2
+"""A larger share of changed rows is cheaper to load anew."""
+
+_LOCK_SECONDS = 10
+_ATTEMPTS = 5
+
+
+class MySqlWarehouse:
+    """Implements :class:`bentleybot_assets.warehouse.base.Warehouse` on a database.
+
+    Args:
+        server: where the database is; nothing is opened before it is needed.
+    """
+
+    def __init__(self, server: MySqlServer) -> None:
+        self.server = server
+
+    def read(
+        self,
+        contract: type[Contract],
+        sessions: Collection[date] | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """See :class:`Warehouse`."""
+        columns = list(contract.polars_schema() if columns is None else columns)
+        order = (DELIVERY, ROW) if contract.rules().is_log else contract.rules().grain
+        return self._select(contract, columns, _sessions_sql(sessions), order)
+
+    def scan(self, contract: type[Contract]) -> pl.LazyFrame:
+        """See :class:`Warehouse`. Asks the server for the columns and sessions that are wanted."""
+        from polars.io.plugins import register_io_source
+
+        self._rows_expected(contract)
+        schema = contract.polars_schema()
+
+        def source(
+            with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+        ) -> Iterator[pl.DataFrame]:
+            del batch_size
+            wanted = with_columns or list(schema)
+            needed = wanted if predicate is None else [*dict.fromkeys([*wanted, *predicate.meta.root_names()])]
+            condition = "" if predicate is None else session_condition(predicate)
+            frame = self._select(contract, needed, condition, ())
+            if predicate is not None:
+                frame = frame.filter(predicate)
+            yield frame.select(wanted) if n_rows is None else frame.select(wanted).head(n_rows)
+
+        return register_io_source(source, schema=schema)
+
+    def row_count(self, contract: type[Contract], sessions: Collection[date] | None = None) -> int | None:
+        """See :class:`Warehouse`."""
+        table = table_of(contract)
+        with self._connection(table.name) as connection:
+            if not _columns_of(connection, table.name):
+                return None
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT COUNT(*) FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
+                return int(cursor.fetchone()[0])
+
+    def publish(self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
+        """See :class:`Warehouse`."""
+        table = table_of(contract)
+        written = transfer.with_non_finite_aside(contract, frame)
+        self._written(table, written, lambda connection: self._put(connection, table, contract, written, sessions))
+
+    def quarantine(
+        self, contract: type[Contract], rows: pl.DataFrame, sessions: Collection[date] | None = None
+    ) -> None:
+        """See :class:`Warehouse`. Kept as ``quarantine__<table>``; nothing is written while there is none."""
+        table = quarantine_of(contract)
+        old = self.read_quarantine(contract)
+        kept = old.clear() if sessions is None else old.filter(~names_a_session(sessions))
+        new = pl.concat([kept, rows]).sort(old.columns)
+        if new.equals(old):
+            return
+
+        def put(connection: pymysql.Connection[Any]) -> None:
+            _ensure(connection, table)
+            with _transaction(connection) as cursor:
+                cursor.execute(f"DELETE FROM {quoted(table.name)}")  # noqa: S608
+                transfer.load(connection, table.name, new)
+
+        self._written(table, new, put)
+
+    def read_quarantine(self, contract: type[Contract]) -> pl.DataFrame:
+        """See :class:`Warehouse`."""
+        table = quarantine_of(contract)
+        with self._connection(table.name) as connection:
+            if not _columns_of(connection, table.name):
+                return pl.DataFrame(schema=QUARANTINE)
+            rows = _estimate(connection, table.name)
+        schema = {name: pl.String() for name in QUARANTINE}
+        query = f"SELECT {_names(schema)} FROM {quoted(table.name)}"  # noqa: S608
+        return transfer.read(self.server, query, schema, table=table.name, rows=rows).sort(*QUARANTINE)
+
+    def append_delivery(
+        self, connection: str, records: Mapping[type[Contract], pl.DataFrame], state: Mapping[str, Any]
+    ) -> int:
+        """See :class:`Warehouse`."""
+        numbers: list[int] = []
+        text = json.dumps(state, sort_keys=True)
+
+        def put(server: pymysql.Connection[Any]) -> None:
+            _ensure(server, _DELIVERIES)
+            for contract in records:
+                _ensure(server, table_of(contract))
+            with _transaction(server) as cursor:
+                cursor.execute(
+                    f"SELECT COALESCE(MAX({quoted(DELIVERY)}), 0) + 1 FROM {quoted(_DELIVERIES.name)} "  # noqa: S608
+                    "WHERE connection = %s",
+                    (connection,),
+                )
+                number = int(cursor.fetchone()[0])
+                for contract, frame in records.items():
+                    written = transfer.with_non_finite_aside(contract, frame)
+                    written = written.with_row_index(ROW).with_columns(pl.lit(number).alias(DELIVERY))
+                    transfer.load(server, contract.table_name(), written)
+                cursor.execute(
+                    f"INSERT INTO {quoted(_DELIVERIES.name)} VALUES (%s, %s, %s)",  # noqa: S608
+                    (connection, number, text),
+                )
+            numbers.append(number)
+
+        rows = sum(frame.height for frame in records.values())
+        self._written(_DELIVERIES, rows, put, lock=f"raw__{connection}")
+        return numbers[-1]
+
+    def connection_state(self, connection: str) -> dict[str, Any]:
+        """See :class:`Warehouse`."""
+        with self._connection(_DELIVERIES.name) as server:
+            if not _columns_of(server, _DELIVERIES.name):
+                return {}
+            with server.cursor() as cursor:
+                cursor.execute(
+                    f"SELECT state FROM {quoted(_DELIVERIES.name)} WHERE connection = %s "  # noqa: S608
+                    f"ORDER BY {quoted(DELIVERY)} DESC LIMIT 1",
+                    (connection,),
+                )
+                found = cursor.fetchone()
+        return json.loads(found[0]) if found else {}
+
+    # --- reading
+
+    def _select(
+        self, contract: type[Contract], columns: Sequence[str], condition: str, order: Sequence[str]
+    ) -> pl.DataFrame:
+        """Rows and columns of a contract's table, sorted here (the server would do it slower)."""
+        rows = self._rows_expected(contract)
+        types = contract.polars_schema() | {DELIVERY: pl.Int64(), ROW: pl.Int64(), NON_FINITE: pl.String()}
+        odd = (NON_FINITE,) if may_hold_non_finite(contract) else ()
+        names = dict.fromkeys([*columns, *order, *odd])
+        schema = {name: types[name] for name in names}
+        query = f"SELECT {_names(schema)} FROM {quoted(contract.table_name())}{condition}"  # noqa: S608
+        frame = transfer.read(self.server, query, schema, table=contract.table_name(), rows=rows)
+        if order:
+            frame = frame.sort(order)
+        return transfer.with_non_finite_back(frame, columns) if odd else frame.select(columns)
+
+    def _rows_expected(self, contract: type[Contract]) -> int:
+        """About how many rows a table has.
+
+        Raises:
+            MissingTableError: it was never published.
+        """
+        name = contract.table_name()
+        with self._connection(name) as connection:
+            if not _columns_of(connection, name):
+                raise MissingTableError(contract, self.server.shown)
+            return _estimate(connection, name)
+
+    # --- writing
+
+    def _put(
+        self,
+        connection: pymysql.Connection[Any],
+        table: Table,
+        contract: type[Contract],
+        written: pl.DataFrame,
+        sessions: Collection[date] | None,
+    ) -> None:
+        if sessions is not None:
+            _ensure(connection, table)
+            _replace_slices(connection, table, written, sessions)
+            return
+        if not _ensure_exists(connection, table):
+            _replace_whole(connection, table, written)
+            return
+        _ensure(connection, table)
+        current = transfer.with_non_finite_aside(contract, self.read(contract))
+        changed, gone = _difference(current, written, table.primary_key)
+        if changed.is_empty() and gone.is_empty():
+            return
+        if changed.height + gone.height <= _MOST_MERGED * max(current.height, 1):
+            _merge(connection, table, changed, gone)
+        else:
+            _replace_whole(connection, table, written)
+
+    def _written(
+        self,
+        table: Table,
+        rows: pl.DataFrame | int,
+        put: Callable[[pymysql.Connection[Any]], None],
+        *,
+        lock: str | None = None,
+    ) -> None:
+        """Carry out a write under the table's lock; again from its start if the connection was lost or contended.
+
+        Each write is whole or not done at all, and doing it twice is doing it once (a delivery that was committed
+        although the answer was lost is delivered again: the log is at least once).
+        """
+        import stamina
+
+        height = rows if isinstance(rows, int) else rows.height
+        seconds = self.server.read_seconds + height // transfer.ROWS_PER_SECOND
+        for attempt in stamina.retry_context(
+            on=lambda error: isinstance(error, MySqlError) and error.code in LOST | CONTENDED,
+            attempts=_ATTEMPTS,
+            timeout=self.server.read_seconds,
+            wait_initial=0.2,
+        ):
+            with (
+                attempt,
+                self._connection(table.name, read_timeout=seconds, local_infile=True) as connection,
+                _lock(connection, f"{self.server.database}.{lock or table.name}"),
+                self.server.named_errors(table.name),
+            ):
+                put(connection)
+
+    @contextmanager
+    def _connection(self, table: str, **how: Any) -> Iterator[pymysql.Connection[Any]]:
+        connection = self.server.connect(table=table, **how)
+        try:
+            with self.server.named_errors(table):
+                yield connection
+        finally:
+            if connection.open:
+                connection.close()
+
+
+def names_a_session(sessions: Collection[date]) -> pl.Expr:
+    """Whether a quarantined row's key is of one of ``sessions``."""
+    return pl.col("row_key").str.extract(r"session=([0-9-]+)").is_in([day.isoformat() for day in sessions])
+
+
+def _replace_whole(connection: pymysql.Connection[Any], table: Table, written: pl.DataFrame) -> None:
+    """Load a new table and rename it into the place of the old one."""
+    following, former = table.name + _NEXT, table.name + _OLD
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {quoted(following)}, {quoted(former)}")
+        cursor.execute(table.create(following))
+        transfer.load(connection, following, written)
+        if _columns_of(connection, table.name):
+            cursor.execute(
+                f"RENAME TABLE {quoted(table.name)} TO {quoted(former)}, {quoted(following)} TO {quoted(table.name)}"
+            )
+            cursor.execute(f"DROP TABLE {quoted(former)}")
+        else:
+            cursor.execute(f"RENAME TABLE {quoted(following)} TO {quoted(table.name)}")
+
+
+def _replace_slices(
+    connection: pymysql.Connection[Any], table: Table, written: pl.DataFrame, sessions: Collection[date]
+) -> None:
+    """Replace sessions in one transaction, from a staging table that took every row."""
+    stage = _staged(connection, table, _STAGE, written)
+    with _transaction(connection) as cursor:
+        cursor.execute(f"DELETE FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
+        names = _names(written.columns)
+        cursor.execute(f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {quoted(stage)}")  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TEMPORARY TABLE {quoted(stage)}")
+
+
+def _merge(connection: pymysql.Connection[Any], table: Table, changed: pl.DataFrame, gone: pl.DataFrame) -> None:
+    """Remove the rows whose keys are gone, and put in those that are new or changed, in one transaction."""
+    stage, leaving = _staged(connection, table, _STAGE, changed), _staged(connection, table, _GONE, gone)
+    with _transaction(connection) as cursor:
+        if not gone.is_empty():
+            same = " AND ".join(f"t.{quoted(name)} = g.{quoted(name)}" for name in table.primary_key)
+            cursor.execute(f"DELETE t FROM {quoted(table.name)} AS t JOIN {quoted(leaving)} AS g ON {same}")
+        if not changed.is_empty():
+            names = _names(changed.columns)
+            updates = ", ".join(
+                f"{quoted(name)} = s.{quoted(name)}" for name in changed.columns if name not in table.primary_key
+            )
+            values = ", ".join(f"s.{quoted(name)}" for name in changed.columns)
+            cursor.execute(
+                f"INSERT INTO {quoted(table.name)} ({names}) SELECT {values} FROM {quoted(stage)} AS s "  # noqa: S608
+                f"ON DUPLICATE KEY UPDATE {updates}"
+            )
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TEMPORARY TABLE {quoted(stage)}, {quoted(leaving)}")
+
+
+def _staged(connection: pymysql.Connection[Any], table: Table, suffix: str, frame: pl.DataFrame) -> str:
+    """A temporary table, of this connection alone, that holds ``frame``."""
+    name = table.name + suffix
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TEMPORARY TABLE IF EXISTS {quoted(name)}")
+        cursor.execute(f"CREATE TEMPORARY TABLE {quoted(name)} LIKE {quoted(table.name)}")
+    transfer.load(connection, name, frame)
+    return name
+
+
+def _difference(current: pl.DataFrame, wanted: pl.DataFrame, key: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that are new or changed, and rows whose keys are no longer there."""
+    values = [name for name in wanted.columns if name not in key]
+    both = wanted.join(current.with_columns(_is_there=True), on=list(key), how="left", suffix="__now")
+    differs = pl.any_horizontal(
+        pl.col("_is_there").is_null(), *(pl.col(n).ne_missing(pl.col(f"{n}__now")) for n in values)
+    )
+    return both.filter(differs).select(wanted.columns), current.join(wanted, on=list(key), how="anti")
+
+
+def _ensure_exists(connection: pymysql.Connection[Any], table: Table) -> bool:
+    return bool(_columns_of(connection, table.name))
+
+
+def _ensure(connection: pymysql.Connection[Any], table: Table) -> None:
+    """Create a table, or add the nullable columns that are new in its contract."""
+    existing = _columns_of(connection, table.name)
+    with connection.cursor() as cursor:
+        if not existing:
+            cursor.execute(table.create(table.name))
+            return
+        for statement in table.upgrades(existing):
+            cursor.execute(statement)
+
+
+def _columns_of(connection: pymysql.Connection[Any], name: str) -> dict[str, Column]:
+    """The columns a table has in the database; empty if there is no such table."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE FROM information_schema.COLUMNS "
+            "WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION",
+            (name,),
+        )
+        # MariaDB tells the display width of integers, MySQL 8 only that of tinyint(1).
+        return {
+            column: Column(column, kind.split("(")[0] if kind.startswith("bigint") else kind, null == "YES")
+            for column, kind, null in cursor.fetchall()
+        }
+
+
+def _estimate(connection: pymysql.Connection[Any], name: str) -> int:
+    """About how many rows a table has, without counting them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s",
+            (name,),
+        )
+        found = cursor.fetchone()
+    return int(found[0] or 0) if found else 0
+
+
+@contextmanager
+def _transaction(connection: pymysql.Connection[Any]) -> Iterator[Any]:
+    with connection.cursor() as cursor:
+        connection.begin()
+        try:
+            yield cursor
+        except BaseException:
+            if connection.open:
+                connection.rollback()
+            raise
+        connection.commit()
+
+
+@contextmanager
+def _lock(connection: pymysql.Connection[Any], name: str) -> Iterator[None]:
+    """One writer at a time; the server releases the lock of a connection that dies."""
+    short = hashlib.sha256(name.encode()).hexdigest()[:40]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(%s, %s)", (short, _LOCK_SECONDS))
+        if cursor.fetchone()[0] != 1:
+            raise MySqlError(f"{name} is being written by another connection for more than {_LOCK_SECONDS} s.", 1205)
+    yield
+    if connection.open:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT RELEASE_LOCK(%s)", (short,))
+
+
+def _sessions_sql(sessions: Collection[date] | None) -> str:
+    """`` WHERE session IN (...)``; dates are written by us and need no escaping."""
+    if sessions is None:
+        return ""
+    days = ", ".join(f"'{day.isoformat()}'" for day in sorted(sessions)) or "NULL"
+    return f" WHERE {quoted('session')} IN ({days})"
+
+
+def _names(columns: Collection[str]) -> str:
+    return ", ".join(map(quoted, columns))

@@ -1,0 +1,142 @@
+"""A MariaDB server of the tests' own: private folder, loopback port, killed and started again as a test wants.
+
+Does not belong here: what is kept in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pymysql
+
+from bentleybot_assets.mysql import MySqlServer
+
+MISSING = "needs the package mariadb-server"
+PASSWORD = "p@ss:w/r%d'"  # noqa: S105 - of a server that lives as long as the tests
+_OPTIONS = (
+    "--no-defaults",
+    "--bind-address=127.0.0.1",
+    "--local-infile=1",
+    "--innodb-buffer-pool-size=128M",
+    "--innodb-flush-log-at-trx-commit=1",
+    "--skip-log-bin",
+    "--max-connections=60",
+)
+
+
+def is_installed() -> bool:
+    """Whether this machine has the server's programs."""
+    return all(shutil.which(name) for name in ("mariadbd", "mariadb-install-db"))
+
+
+@dataclass
+class MariaDb:
+    """One server.
+
+    Attributes:
+        folder: where it keeps everything.
+        port: on loopback; the same after a restart.
+        options: more options of the server.
+    """
+
+    folder: Path
+    port: int = 0
+    options: tuple[str, ...] = ()
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def install(self) -> None:
+        """Make the data folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [
+                shutil.which("mariadb-install-db") or "",
+                "--no-defaults",
+                f"--datadir={self.folder / 'data'}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                *self._as_root(),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    shutil.which("mariadbd") or "",
+                    *_OPTIONS,
+                    *self._as_root(),
+                    f"--datadir={self.folder / 'data'}",
+                    f"--socket={self.socket}",
+                    f"--pid-file={self.folder / 'pid'}",
+                    f"--port={self.port}",
+                    *self.options,
+                ],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        while True:
+            try:
+                self.as_root("SELECT 1")
+            except pymysql.err.OperationalError as error:
+                if self._process.poll() is not None:
+                    raise RuntimeError((self.folder / "server.log").read_text()[-3000:]) from error
+                time.sleep(0.05)
+            else:
+                return
+
+    @property
+    def socket(self) -> str:
+        """Its Unix socket; a short path, as these may have no more than 107 characters."""
+        return f"/tmp/bentleybot-{os.getpid()}-{self.port}.sock"  # noqa: S108
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it in order."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+    def as_root(self, *statements: str) -> list[tuple[object, ...]]:
+        """Carry out statements as the administrator; rows of the last one."""
+        connection = pymysql.connect(unix_socket=self.socket, user="root", autocommit=True, charset="utf8mb4")
+        try:
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    def database(self, name: str) -> MySqlServer:
+        """An empty database and an account that may do everything in it and in its two companions."""
+        databases = [name, f"{name}_dagster", f"{name}_mlflow"]
+        escaped = PASSWORD.replace("'", "''")
+        self.as_root(
+            *(f"CREATE OR REPLACE DATABASE `{each}` CHARACTER SET utf8mb4" for each in databases),
+            f"CREATE USER IF NOT EXISTS 'desk'@'127.0.0.1' IDENTIFIED BY '{escaped}'",
+            *(f"GRANT ALL ON `{each}`.* TO 'desk'@'127.0.0.1'" for each in databases),
+        )
+        return MySqlServer("127.0.0.1", self.port, "desk", PASSWORD, name)
+
+    @staticmethod
+    def _as_root() -> list[str]:
+        return ["--user=root"] if os.geteuid() == 0 else []
