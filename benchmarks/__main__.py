@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import connector, contract, features, imports, overhead, run
+from benchmarks import connector, contract, features, imports, mysql, overhead, run
 from benchmarks._measure import Benchmarks, Options
 
 BENCHMARKS: Benchmarks = {
@@ -17,6 +17,7 @@ BENCHMARKS: Benchmarks = {
     "contract": contract.measure,
     "overhead": overhead.measure,
     "connector": connector.measure,
+    "mysql": mysql.measure,
     "imports": imports.measure,
     "run": run.measure,
 }

@@ -99,6 +99,12 @@ class MariaDb:
                 return
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def socket(self) -> str:
         """Its Unix socket; a short path, as these may have no more than 107 characters."""
         return f"/tmp/bentleybot-{os.getpid()}-{self.port}.sock"  # noqa: S108

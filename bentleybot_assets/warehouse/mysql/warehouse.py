@@ -301,7 +301,8 @@ def _replace_whole(connection: pymysql.Connection[Any], table: Table, written: p
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE IF EXISTS {quoted(following)}, {quoted(former)}")
         cursor.execute(table.create(following))
-        transfer.load(connection, following, written)
+        # In the order of its key each row goes behind the last one, instead of into a page somewhere.
+        transfer.load(connection, following, written.sort(table.primary_key))
         if _columns_of(connection, table.name):
             cursor.execute(
                 f"RENAME TABLE {quoted(table.name)} TO {quoted(former)}, {quoted(following)} TO {quoted(table.name)}"
