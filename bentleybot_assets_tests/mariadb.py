@@ -137,7 +137,9 @@ class MariaDb:
         databases = [name, f"{name}_dagster", f"{name}_mlflow"]
         escaped = PASSWORD.replace("'", "''")
         self.as_root(
-            *(f"CREATE OR REPLACE DATABASE `{each}` CHARACTER SET utf8mb4" for each in databases),
+            "SET foreign_key_checks = 0",  # or tables that others refer to could not be dropped
+            *(f"DROP DATABASE IF EXISTS `{each}`" for each in databases),
+            *(f"CREATE DATABASE `{each}` CHARACTER SET utf8mb4" for each in databases),
             f"CREATE USER IF NOT EXISTS 'desk'@'127.0.0.1' IDENTIFIED BY '{escaped}'",
             *(f"GRANT ALL ON `{each}`.* TO 'desk'@'127.0.0.1'" for each in databases),
         )

@@ -12,18 +12,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, create_engine, event, insert, inspect, select, update
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.pool import NullPool
 
 from bentleybot_assets.contracts.trading import Orders
 from bentleybot_assets.ledger import tables
 from bentleybot_assets.ledger.decisions import Account, Decision
+from bentleybot_assets.ledger.engines import LedgerError, place_of
+from bentleybot_assets.mysql import MySqlServer
 
 REFUSALS: dict[str, pl.DataType | type[pl.DataType]] = {
     "refusal_id": pl.String,
@@ -37,21 +36,6 @@ REFUSALS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """Columns of a frame of refusals. ``cleared_by_run_id`` is null while the refusal is open."""
 
-_LOCK_TIMEOUT_SECONDS = 30
-
-_REMEDIES = {
-    "database is locked": "Another process is writing to it: wait for that run to end, then run again.",
-    "unable to open": "Check that the folder exists and that this user may write to it.",
-    "readonly": "Make the file and its folder writable for this user.",
-    "disk is full": "Free some disk space, then run again: nothing was written.",
-    "not a database": "The file is not a ledger: point the ledger's url at another file, or restore a copy.",
-    "malformed": "The file is damaged: restore a copy.",
-}
-
-
-class LedgerError(RuntimeError):
-    """The ledger could not be read or written. The message names its url, the table and the fix."""
-
 
 class DecisionConflictError(LedgerError):
     """The session was already decided for another kind of account or data."""
@@ -61,24 +45,14 @@ class Ledger:
     """One ledger database, created and brought up to date at first use.
 
     Args:
-        url: SQLAlchemy url of a SQLite file, ``sqlite:///path/to/ledger.db``; missing folders are created.
+        where: url of a SQLite file, ``sqlite:///path/to/ledger.db`` (missing folders are created), or a MySQL server.
 
     Raises:
         ValueError: the url does not name a SQLite file.
     """
 
-    def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        self._shown_url = parsed.render_as_string(hide_password=True)
-        if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-            raise ValueError(
-                f"The ledger's url must name a SQLite file, as in sqlite:///ledger.db, not {self._shown_url}."
-            )
-        self._folder = Path(parsed.database).parent
-        # Connections are opened per transaction, so a ledger needs no closing and survives a fork.
-        self._engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": _LOCK_TIMEOUT_SECONDS})
-        event.listen(self._engine, "connect", _leave_transactions_to_sqlalchemy)
-        event.listen(self._engine, "begin", _begin)
+    def __init__(self, where: str | MySqlServer) -> None:
+        self._place = place_of(where)
         self._is_current = False
 
     # Orders
@@ -178,7 +152,7 @@ class Ledger:
             raise DecisionConflictError(
                 f"Session {decision.session} of strategy {decision.strategy}, revision {decision.revision}, "
                 f"was decided for a {recorded['account_mode']} account on {recorded['data_mode']} data and stands so "
-                f"in table decisions of ledger {self._shown_url}; this run is for a {decision.account_mode} account "
+                f"in table decisions of ledger {self._place.shown}; this run is for a {decision.account_mode} account "
                 f"on {decision.data_mode} data. Give the run a ledger of its own, or another revision."
             )
         return recorded is not None
@@ -260,23 +234,14 @@ class Ledger:
         try:
             if not self._is_current:
                 self._bring_up_to_date()
-            with self._engine.connect().execution_options(is_read=is_read) as connection, connection.begin():
+            with self._place.engine.connect().execution_options(is_read=is_read) as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
-            cause = str(error.orig)
-            remedy = next((fix for sign, fix in _REMEDIES.items() if sign in cause), "Nothing was written.")
-            verb = "read" if is_read else "write"
-            raise LedgerError(f"Cannot {verb} table {table} of ledger {self._shown_url}: {cause}. {remedy}") from error
+            raise self._place.explained(error, table, "read" if is_read else "write") from error
 
     def _bring_up_to_date(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LedgerError(
-                f"Cannot create folder {self._folder} for ledger {self._shown_url}: {error.strerror}. "
-                f"{_REMEDIES['unable to open']}"
-            ) from error
-        with self._engine.connect().execution_options(is_read=True) as connection, connection.begin():
+        self._place.prepare()
+        with self._place.engine.connect().execution_options(is_read=True) as connection, connection.begin():
             version = _schema_version(connection)
         if version != tables.SCHEMA_VERSION:
             self._upgrade()
@@ -287,29 +252,15 @@ class Ledger:
 
         from bentleybot_assets.ledger.migrations import upgrade_to_head
 
-        # The write lock is taken first: of two processes that start at once, the second waits and finds nothing
-        # left to do. SQLite's DDL is transactional, so a killed upgrade leaves the old schema.
-        with self._engine.connect() as connection, connection.begin():
+        with self._place.migrating() as connection:
             try:
                 upgrade_to_head(connection)
             except CommandError as error:
                 raise LedgerError(
-                    f"Ledger {self._shown_url} says in table {tables.version.name} that it is at version "
+                    f"Ledger {self._place.shown} says in table {tables.version.name} that it is at version "
                     f"{_schema_version(connection)}, which this release (version {tables.SCHEMA_VERSION}) does not "
                     "know. Use the newer release that wrote it, or another ledger."
                 ) from error
-
-
-def _leave_transactions_to_sqlalchemy(connection: Any, _record: Any) -> None:
-    """Keep Python's driver from opening transactions itself: it would commit before each DDL statement."""
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin(connection: Connection) -> None:
-    """Writers lock at the start: two that had both read first could not wait for each other."""
-    is_read = connection.get_execution_options().get("is_read", False)
-    connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")
 
 
 def _schema_version(connection: Connection) -> str | None:

@@ -16,8 +16,8 @@ class MissingTableError(LookupError):
 
     def __init__(self, contract: type[Contract], where: str) -> None:
         super().__init__(
-            f"Table {'/'.join(contract.asset_key())} was never published in {where}. `bentleybot run` publishes it, and "
-            "what it is made from."
+            f"Table {'/'.join(contract.asset_key())} was never published in {where}. `bentleybot run` publishes it, "
+            "and what it is made from."
         )
 
 

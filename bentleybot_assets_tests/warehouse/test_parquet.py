@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from bentleybot_assets.contracts.models import Labels, ReturnForecaster
+from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.contracts.models import Labels, OutOfSample, ReturnForecaster
 from bentleybot_assets.contracts.raw.market import DailyBars
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets.warehouse.sql import open_sql, renew_views

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+
+from bentleybot_assets.ledger.migrations.once import create_index, create_table
 
 revision = "0001"
 down_revision = None
@@ -13,7 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Create the first tables."""
-    op.create_table(
+    create_table(
         "decisions",
         sa.Column("strategy", sa.String(64), nullable=False),
         sa.Column("session", sa.Date, nullable=False),
@@ -23,7 +24,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("strategy", "session", "revision", name="pk_decisions"),
         comment="One row per decision taken, also when the decision was to place no order",
     )
-    op.create_table(
+    create_table(
         "orders",
         sa.Column("order_id", sa.String(32), nullable=False),
         sa.Column("session", sa.Date, nullable=False),
@@ -54,8 +55,8 @@ def upgrade() -> None:
         ),
         comment="Order intents, columns of the contract trading/orders",
     )
-    op.create_index("ix_orders_session", "orders", ["session"])
-    op.create_table(
+    create_index("ix_orders_session", "orders", ["session"])
+    create_table(
         "refusals",
         sa.Column("refusal_id", sa.String(32), nullable=False),
         sa.Column("session", sa.Date, nullable=False),
@@ -68,7 +69,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("refusal_id", name="pk_refusals"),
         comment="Faults that stopped a session's decision; open until a run clears them",
     )
-    op.create_index("ix_refusals_session", "refusals", ["session"])
+    create_index("ix_refusals_session", "refusals", ["session"])
 
 
 def downgrade() -> None:

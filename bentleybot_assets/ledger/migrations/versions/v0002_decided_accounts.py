@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+
+from bentleybot_assets.ledger.migrations.once import create_table
 
 revision = "0002"
 down_revision = "0001"
@@ -13,7 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Create the tables; what earlier decisions were made for is not known."""
-    op.create_table(
+    create_table(
         "decided_accounts",
         sa.Column("strategy", sa.String(64), nullable=False),
         sa.Column("session", sa.Date, nullable=False),
@@ -27,7 +28,7 @@ def upgrade() -> None:
         ),
         comment="The account that a decision was made for; unknown for decisions from before version 0002",
     )
-    op.create_table(
+    create_table(
         "decided_positions",
         sa.Column("strategy", sa.String(64), nullable=False),
         sa.Column("session", sa.Date, nullable=False),

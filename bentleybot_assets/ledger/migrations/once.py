@@ -1,0 +1,27 @@
+"""Steps that may be taken again: MySQL commits each DDL statement, so a killed migration leaves the first ones done.
+
+Does not belong here: any table of ours (``versions``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+"""Texts compare as SQLite and Python compare them: case and accents count."""
+
+
+def create_table(name: str, *items: Any, **options: Any) -> None:
+    """Create a table that is not there yet."""
+    if not sa.inspect(op.get_bind()).has_table(name):
+        op.create_table(name, *items, **options, **_MYSQL)
+
+
+def create_index(name: str, table: str, columns: Sequence[str]) -> None:
+    """Create an index that is not there yet."""
+    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
+        op.create_index(name, table, list(columns))
