@@ -23,7 +23,7 @@ from benchmarks._measure import (
 )
 from bentleybot_assets.contracts import market
 from bentleybot_assets.contracts._base import Contract, TableRules, column
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.resources.warehouse import ParquetWarehouseResource
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 from bentleybot_assets.wiring.tables import table_asset
 
@@ -67,7 +67,7 @@ def _materialise(section: Section, assets: list[dg.AssetsDefinition]) -> None:
         tempfile.TemporaryDirectory(dir=work_folder()) as folder,
         dg.DagsterInstance.local_temp(storage) as instance,
     ):
-        warehouse = WarehouseResource(folder=folder)
+        warehouse = ParquetWarehouseResource(folder=folder)
         resources = {"warehouse": warehouse, "warehouse_io": WarehouseIOManager(warehouse=warehouse)}
         assert dg.materialize(assets[:1], instance=instance, resources=resources).success
         with section:

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
-from bentleybot_assets.deployment import resources_of
+from bentleybot_assets.deployment import dagster_storage, resources_of
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql, renew_views
@@ -357,7 +357,8 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         folder.mkdir(parents=True, exist_ok=True)
         here = Path.cwd()
         config = here if (here / "dagster.yaml").exists() else folder
-        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), config_dir=str(config))) as instance:
+        ref = InstanceRef.from_dir(str(folder), config_dir=str(config), overrides=dagster_storage(settings))
+        with dg.DagsterInstance.from_ref(ref) as instance:
             yield instance
 
 

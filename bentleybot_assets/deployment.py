@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import dagster as dg
+
 from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.desk import Desk, WatchlistItem
-from bentleybot_assets.resources.ledger import LedgerResource
+from bentleybot_assets.resources.ledger import MySqlLedgerResource, SqliteLedgerResource
 from bentleybot_assets.resources.mlflow import Mlflow
+from bentleybot_assets.resources.mysql import MySqlAccount
 from bentleybot_assets.resources.notifier import Notifier
 from bentleybot_assets.resources.reports import ReportFolder
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.resources.warehouse import MySqlWarehouseResource, ParquetWarehouseResource
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 
@@ -22,13 +25,11 @@ from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 def resources_of(settings: Settings) -> dict[str, Any]:
     """The outside world of a deployment: built here, connected to at run time."""
     home = settings.home
-    warehouse = WarehouseResource(folder=str(home / "warehouse"), data_mode=settings.data_mode)
+    stores = _on_mysql(settings) if settings.profile == "production" else _in_files(settings)
     return {
-        "warehouse": warehouse,
-        "warehouse_io": WarehouseIOManager(warehouse=warehouse),
+        **stores,
+        "warehouse_io": WarehouseIOManager(warehouse=stores["warehouse"]),
         "airbyte": EmbeddedAirbyte(connections=_connections(settings)),
-        "mlflow": Mlflow(tracking_uri=settings.mlflow_tracking_uri, artifact_root=str(home / "mlflow")),
-        "ledger": LedgerResource(url=f"sqlite:///{home / 'ledger.db'}"),
         "notifier": Notifier(file=str(home / "alerts.jsonl")),
         "reports": ReportFolder(folder=str(home / "reports")),
         "desk": Desk(
@@ -41,6 +42,49 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             **settings.policy.model_dump(),
         ),
     }
+
+
+def _in_files(settings: Settings) -> dict[str, Any]:
+    home = settings.home
+    return {
+        "warehouse": ParquetWarehouseResource(folder=str(home / "warehouse"), data_mode=settings.data_mode),
+        "ledger": SqliteLedgerResource(url=f"sqlite:///{home / 'ledger.db'}"),
+        "mlflow": Mlflow(tracking_uri=settings.mlflow_tracking_uri, artifact_root=str(home / "mlflow")),
+    }
+
+
+def _on_mysql(settings: Settings) -> dict[str, Any]:
+    account = MySqlAccount(
+        host=str(settings.mysql_host),
+        port=settings.mysql_port,
+        user=str(settings.mysql_user),
+        password=dg.EnvVar("MYSQL_PASSWORD"),
+        database=str(settings.mysql_database),
+        options=dict(settings.mysql),
+    )
+    return {
+        "warehouse": MySqlWarehouseResource(account=account, data_mode=settings.data_mode),
+        "ledger": MySqlLedgerResource(account=account),
+        "mlflow": Mlflow(
+            tracking_uri=settings.mlflow_tracking_uri,
+            artifact_root=str(settings.home / "mlflow"),
+            password=None if settings.mlflow_url else dg.EnvVar("MYSQL_PASSWORD"),
+        ),
+    }
+
+
+def dagster_storage(settings: Settings) -> dict[str, Any]:
+    """Where Dagster keeps its history, as ``dagster.yaml`` would say it: nothing to say for the embedded profile."""
+    if settings.profile == "embedded":
+        return {}
+    database = {
+        "hostname": settings.mysql_host,
+        "port": settings.mysql_port,
+        "username": settings.mysql_user,
+        "password": {"env": "MYSQL_PASSWORD"},
+        "db_name": f"{settings.mysql_database}_dagster",
+    }
+    return {"storage": {"mysql": {"mysql_db": database}}}
 
 
 def _connections(settings: Settings) -> dict[str, Connection]:

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import yaml
 from dotenv import dotenv_values
@@ -235,13 +235,16 @@ class Settings(BaseSettings):
     """How this desk is set up. Read it with :meth:`load`.
 
     Attributes:
-        profile: ``embedded`` keeps everything in files under ``home``.
+        profile: ``embedded`` keeps everything in files under ``home``; ``production`` keeps tables, ledger, Dagster's
+            history and MLflow's runs in MySQL.
         home: the folder of all local state.
         sessions_start: first exchange session that has signals and orders (near going live, not the first price).
         watchlist: the instruments to follow.
         connections: the Airbyte connections, by name.
         account: whose money it is and how it trades.
         policy: how forecasts become target weights.
+        mysql: time-outs and TLS of the MySQL connections: ``connect_timeout``, ``read_timeout``, ``ssl_mode``,
+            ``ssl_ca``, ``ssl_cert``, ``ssl_key``.
 
     The other attributes carry the names that deployments of the desk already use, are read from the environment
     or ``.env`` alone, and are described in ``.env.example``.
@@ -267,10 +270,11 @@ class Settings(BaseSettings):
     account: Account = Field(default_factory=Account)
     policy: Policy = Field(default_factory=Policy)
 
+    mysql: dict[str, str] = Field(default_factory=dict)
     dagster_home: Path | None = Field(None, validation_alias="DAGSTER_HOME")
     mlflow_url: str | None = Field(None, validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "MLFLOW_URL"))
     mysql_host: str | None = Field(None, validation_alias="MYSQL_HOST")
-    mysql_port: int | None = Field(None, validation_alias="MYSQL_PORT", ge=1, le=65535)
+    mysql_port: int = Field(3306, validation_alias="MYSQL_PORT", ge=1, le=65535)
     mysql_user: str | None = Field(None, validation_alias="MYSQL_USER")
     mysql_password: SecretStr | None = Field(None, validation_alias="MYSQL_PASSWORD")
     mysql_database: str | None = Field(None, validation_alias="MYSQL_DATABASE")
@@ -328,12 +332,21 @@ class Settings(BaseSettings):
                 f"The environment or .env does not make sense: a section or list in one variable must be JSON, which "
                 f"{' or '.join(names)} is not."
             ) from None
+        if settings.mysql_password is not None:
+            # Dagster resolves it from the environment when a run needs it, so that no stored configuration holds it.
+            os.environ.setdefault("MYSQL_PASSWORD", settings.mysql_password.get_secret_value())
         return settings.model_copy(update={"home": folder / settings.home.expanduser()})
 
     @property
     def mlflow_tracking_uri(self) -> str:
         """Where MLflow keeps runs and models: a server where one is named, else a file under ``home``."""
-        return self.mlflow_url or f"sqlite:///{self.home / 'mlflow.db'}"
+        if self.mlflow_url:
+            return self.mlflow_url
+        if self.profile == "production":
+            # Without its password, which whoever connects puts in.
+            place = f"{quote(str(self.mysql_user), safe='')}@{self.mysql_host}:{self.mysql_port}"
+            return f"mysql+pymysql://{place}/{self.mysql_database}_mlflow"
+        return f"sqlite:///{self.home / 'mlflow.db'}"
 
     @property
     def data_mode(self) -> str:
@@ -351,13 +364,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the keyword arguments, which carry what ``bentleybot.yaml`` says, below the environment."""
         return env_settings, dotenv_settings, init_settings
-
-    @field_validator("profile")
-    @classmethod
-    def _embedded_only(cls, profile: str) -> str:
-        if profile == "production":
-            raise ValueError("production does not exist yet: it arrives with the MySQL warehouse. Set it to embedded")
-        return profile
 
     @field_validator("connections", mode="before")
     @classmethod
@@ -393,6 +399,18 @@ class Settings(BaseSettings):
                     "or remove one"
                 )
         return watchlist
+
+    @model_validator(mode="after")
+    def _production_has_a_server(self) -> Self:
+        named = {
+            "MYSQL_HOST": self.mysql_host,
+            "MYSQL_USER": self.mysql_user,
+            "MYSQL_PASSWORD": self.mysql_password,
+            "MYSQL_DATABASE": self.mysql_database,
+        }
+        if self.profile == "production" and (missing := [name for name, value in named.items() if value is None]):
+            raise ValueError(f"profile production needs {', '.join(missing)} in the environment or .env")
+        return self
 
     @model_validator(mode="after")
     def _holds_only_what_it_follows(self) -> Self:

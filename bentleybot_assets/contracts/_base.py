@@ -126,6 +126,7 @@ def column(
     *,
     unit: str | None = None,
     finite: bool = True,
+    is_long: bool = False,
     isin: Sequence[str] | None = None,
     **constraints: Any,
 ) -> Any:
@@ -136,12 +137,13 @@ def column(
         unit: ``USD``, ``fraction``, ``shares``...; None where a unit makes no sense.
         finite: refuse NaN and infinities; applied to floating point columns by the contract check. Raw
             columns that keep what was delivered switch it off.
+        is_long: a text that may have more than 255 characters.
         isin: allowed values.
         **constraints: ``nullable``, ``gt``, ``ge``, ``lt``, ``le``, ``str_matches``.
     """
     if isin is not None:
         constraints["isin"] = list(isin)
-    return pa.Field(description=description, metadata={"unit": unit, "finite": finite}, **constraints)
+    return pa.Field(description=description, metadata={"unit": unit, "finite": finite, "long": is_long}, **constraints)
 
 
 def contract_for(asset_key: Sequence[str]) -> type[Contract]:

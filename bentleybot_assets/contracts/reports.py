@@ -21,4 +21,4 @@ class DailyBrief(Contract):
     refusal_count: int = column("Open refusals of the session", ge=0)
     account_mode: str = column("Paper or live account", isin=ACCOUNT_MODES)
     data_mode: str = column("Recorded sample or market data", isin=DATA_MODES)
-    html: str = column("The page, self-contained")
+    html: str = column("The page, self-contained", is_long=True)

@@ -33,6 +33,7 @@ from urllib.request import url2pathname
 
 import dagster as dg
 
+from bentleybot_assets.resources.mysql import revealed
 from bentleybot_assets.resources.processes import is_gone, name_of_this_process
 
 if TYPE_CHECKING:
@@ -70,11 +71,13 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         tracking_uri: ``sqlite:///path/to/mlflow.db``, another database, or the address of a tracking server.
         artifact_root: folder for models and files; a tracking server has its own and ignores it.
         experiment: MLflow experiment that collects the runs.
+        password: of the database that ``tracking_uri`` names without one.
     """
 
     tracking_uri: str
     artifact_root: str
     experiment: str = "bentleybot"
+    password: str | None = None
 
     @contextmanager
     def training_run(self, context: dg.AssetExecutionContext) -> Iterator[TrainingRun]:
@@ -101,7 +104,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         }
         run_id = client.create_run(experiment_id, run_name=asset, tags=tags).info.run_id
         try:
-            yield TrainingRun(client, experiment_id, run_id, context.asset_key.path[-1], self.tracking_uri)
+            yield TrainingRun(client, experiment_id, run_id, context.asset_key.path[-1], self._address)
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             client.set_terminated(run_id, "KILLED")
             raise
@@ -127,7 +130,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         version = _registered(self._client(), model_version)
         if version is None:
             raise LookupError(f"{where} is not registered in {_shown(self.tracking_uri)}. {fix}.")
-        with _artifacts_of(version, self.tracking_uri) as folder:
+        with _artifacts_of(version, self._address) as folder:
             if not any(folder.iterdir()):
                 raise LookupError(f"{where} is registered, but its files are gone from {version.source}. {fix} again.")
             if differences := _differences(version, folder):
@@ -179,14 +182,23 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _is_server(self) -> bool:
         return self.tracking_uri.startswith(("http://", "https://"))
 
+    @property
+    def _address(self) -> str:
+        """Where MLflow connects to, password included: for MLflow alone."""
+        if self.password is None:
+            return self.tracking_uri
+        from sqlalchemy.engine import make_url
+
+        return make_url(self.tracking_uri).set(password=revealed(self.password)).render_as_string(hide_password=False)
+
     def _client(self) -> MlflowClient:
         if problem := self.check():
             raise TrackingServerError(problem)
         _import_quietly()
         from mlflow import MlflowClient
 
-        _create_sqlite_store(self.tracking_uri)
-        return MlflowClient(self.tracking_uri, self.tracking_uri)
+        _create_sqlite_store(self._address)
+        return MlflowClient(self._address, self._address)
 
     def _experiment_id(self, client: MlflowClient) -> str:
         location = None if self._is_server else Path(self.artifact_root).resolve().as_uri()

@@ -12,7 +12,7 @@ import polars as pl
 
 from bentleybot_assets.contracts.models import OutOfSample, ReturnForecaster
 from bentleybot_assets.resources.mlflow import Mlflow
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.resources.warehouse import ParquetWarehouseResource
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 from bentleybot_assets.wiring.tables import table_asset
 
@@ -47,7 +47,7 @@ def mlflow_at(folder: Path) -> Mlflow:
 def job(executor: dg.ExecutorDefinition) -> dg.JobDefinition:
     """Both assets as one job, in the folder that the environment names."""
     folder = Path(os.environ[FOLDER])
-    warehouse = WarehouseResource(folder=str(folder / "warehouse"))
+    warehouse = ParquetWarehouseResource(folder=str(folder / "warehouse"))
     definitions = dg.Definitions(
         assets=[good, condemned],
         resources={

@@ -10,7 +10,7 @@ import pytest
 
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
 from bentleybot_assets.wiring.connections import Stream, connection_assets, sync_streams
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 
@@ -28,7 +28,7 @@ ASSETS = connection_assets("market", STREAMS)(sync)
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> WarehouseResource:
-    return WarehouseResource(folder=str(tmp_path), data_mode="sample")
+    return ParquetWarehouseResource(folder=str(tmp_path), data_mode="sample")
 
 
 def materialise(warehouse: WarehouseResource, *keys: dg.AssetKey) -> dict[dg.AssetKey, dict[str, Any]]:

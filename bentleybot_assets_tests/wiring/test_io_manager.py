@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from bentleybot_assets.contracts.market import DailyBars
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
 from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.wiring.io_manager import COLUMNS, MAY_BE_MISSING, WarehouseIOManager
 from bentleybot_assets_tests.scenario import clean_bars
@@ -21,7 +21,7 @@ KEY = ["market", "daily_bars"]
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> WarehouseResource:
-    return WarehouseResource(folder=str(tmp_path))
+    return ParquetWarehouseResource(folder=str(tmp_path))
 
 
 def loaded(warehouse: WarehouseResource, kind: type, **metadata: Any) -> Any:

@@ -17,7 +17,7 @@ from bentleybot_assets.contracts.market import DailyBars
 from bentleybot_assets.contracts.models import OutOfSample
 from bentleybot_assets.contracts.signals import Forecasts
 from bentleybot_assets.contracts.trading import TargetWeights
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
 from bentleybot_assets.wiring.io_manager import MAY_BE_MISSING, WarehouseIOManager
 from bentleybot_assets.wiring.partitions import sessions, sessions_of
 from bentleybot_assets.wiring.tables import Finding, table_asset
@@ -32,7 +32,7 @@ SCORES = pl.DataFrame(
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> WarehouseResource:
-    return WarehouseResource(folder=str(tmp_path))
+    return ParquetWarehouseResource(folder=str(tmp_path))
 
 
 def materialise(
@@ -77,7 +77,7 @@ def test_a_good_frame_is_published_with_both_checks_passed(warehouse: WarehouseR
 def test_a_published_table_says_what_kind_of_data_it_is_and_where_it_lies(
     tmp_path: Path, told: str | None, shown: str
 ) -> None:
-    warehouse = WarehouseResource(folder=str(tmp_path), data_mode=told)
+    warehouse = ParquetWarehouseResource(folder=str(tmp_path), data_mode=told)
     (event,) = materialise(warehouse, table_of(GOOD)).asset_materializations_for_node("market__daily_bars")
     assert event.metadata["data_mode"].value == shown
     assert event.metadata["location"].value == f"{tmp_path}/market/daily_bars"

@@ -110,6 +110,10 @@ class MySqlWarehouse:
                 cursor.execute(f"SELECT COUNT(*) FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
                 return int(cursor.fetchone()[0])
 
+    def location(self, contract: type[Contract]) -> str:
+        """See :class:`Warehouse`: server, database and table."""
+        return f"mysql://{self.server.shown}/{contract.table_name()}"
+
     def publish(self, contract: type[Contract], frame: pl.DataFrame, sessions: Collection[date] | None = None) -> None:
         """See :class:`Warehouse`."""
         table = table_of(contract)

@@ -13,7 +13,7 @@ from bentleybot_assets.contracts.market import DailyBars, Instruments
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.defs.models.labels import labels, positions_are_entered_after_the_decision
 from bentleybot_assets.deployment import resources_of
-from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.resources.warehouse import ParquetWarehouseResource
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
 from bentleybot_assets_tests.scenario import SESSIONS, clean_bars, instruments_for
@@ -53,7 +53,7 @@ def test_the_desks_own_horizon_is_labelled_beside_the_usual_ones(tmp_path: Path)
     settings = Settings.load()
     policy = settings.policy.model_copy(update={"horizon_sessions": 7})
     desk = resources_of(settings.model_copy(update={"policy": policy}))["desk"]
-    warehouse = WarehouseResource(folder=str(tmp_path))
+    warehouse = ParquetWarehouseResource(folder=str(tmp_path))
     warehouse.open().publish(DailyBars, clean_bars(sessions=SESSIONS[:40]))
     warehouse.open().publish(Instruments, instruments_for())
     resources = {"warehouse": warehouse, "warehouse_io": WarehouseIOManager(warehouse=warehouse), "desk": desk}

@@ -18,7 +18,7 @@ from bentleybot_assets.defs.reports.automation import (
     run_blocked_sensor,
 )
 from bentleybot_assets.deployment import resources_of
-from bentleybot_assets.resources.ledger import LedgerResource
+from bentleybot_assets.resources.ledger import LedgerResource, SqliteLedgerResource
 from bentleybot_assets.settings import Settings
 from bentleybot_assets_tests.defs.monitoring.failing import EVIDENCE, run_of
 
@@ -75,7 +75,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> LedgerResource:
-    return LedgerResource(url=f"sqlite:///{tmp_path / 'ledger.db'}")
+    return SqliteLedgerResource(url=f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def blocked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alembic import op
+from bentleybot_assets.ledger.migrations.once import rename_column
 
 revision = "0003"
 down_revision = "0002"
@@ -12,8 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Rename the column; its values stay."""
-    # Written out: Alembic would copy the whole table on SQLite.
-    op.execute("ALTER TABLE orders RENAME COLUMN reference_price TO reference_price_usd")
+    rename_column("orders", "reference_price", "reference_price_usd")
 
 
 def downgrade() -> None:
