@@ -14,9 +14,10 @@ unexport DAGSTER_HOME
 # sends what other projects left there.
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-# Debian packages that tests need: a browser, letters for its screenshots, and a library of the browser's driver.
-TEST_PACKAGES := chromium fonts-dejavu-core libatomic1
-UNTESTED_WITHOUT := the lineage UI in a browser
+# Debian packages that tests need: a browser, letters for its screenshots, a library of the browser's driver, and a
+# MySQL server.
+TEST_PACKAGES := chromium fonts-dejavu-core libatomic1 mariadb-server
+UNTESTED_WITHOUT := the lineage UI in a browser, and everything on MySQL
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -67,7 +68,7 @@ calendar: $(VENV)/.dev ## write the exchange's closures anew
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet $(UPGRADE)
 lock: $(VENV)/.run ## resolve the dependencies of pyproject.toml into the lock files
-	$(COMPILE) --group setup --output-file requirements.lock
+	$(COMPILE) --group setup --extra production --output-file requirements.lock
 	$(COMPILE) --all-extras --constraint requirements.lock \
 		$$(sed -n 's/^\([^=]*\)==[^;]*$$/--no-emit-package \1/p' requirements.lock) --output-file requirements-dev.lock
 
@@ -118,6 +119,6 @@ test-programs:
 		echo "Installing" $$missing "for the tests."; \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; } \
 			> $(VENV)/apt.log 2>&1 || { cat $(VENV)/apt.log; exit 1; }; \
-	elif ! command -v chromium > /dev/null; then \
-		echo "chromium is missing (Debian: apt-get install $(TEST_PACKAGES)); not tested without it: $(UNTESTED_WITHOUT)."; \
+	elif ! command -v chromium > /dev/null || ! command -v mariadbd > /dev/null; then \
+		echo "Missing (Debian: apt-get install $(TEST_PACKAGES)); not tested without: $(UNTESTED_WITHOUT)."; \
 	fi
