@@ -31,7 +31,9 @@ from rich.table import Table
 
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
+from bentleybot_assets.databases import upgrade
 from bentleybot_assets.deployment import dagster_storage, resources_of
+from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql, renew_views
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     import duckdb
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+db = typer.Typer(no_args_is_help=True, help="The databases of this deployment.")
+app.add_typer(db, name="db")
 out = Console()
 err = Console(stderr=True)
 
@@ -61,11 +65,11 @@ class Format(StrEnum):
 @contextmanager
 def _explained() -> Iterator[None]:
     """End the command with one line where its folder or its ledger cannot be used: the message says what to do."""
-    from bentleybot_assets.ledger.ledger import LedgerError
+    from bentleybot_assets.ledger.engines import LedgerError
 
     try:
         yield
-    except LedgerError as error:
+    except (LedgerError, MySqlError) as error:
         _fail(str(error))
     except OSError as error:
         if error.filename is None:
@@ -146,7 +150,10 @@ def sql(
     """Query the tables with DuckDB; without a query, at a prompt."""
     import duckdb
 
-    root = Path(_resources(_settings())["warehouse"].folder)
+    settings = _settings()
+    if settings.profile == "production":
+        _fail(f"The tables are in MySQL: ask them there, for instance with `mariadb {settings.mysql_database}`.")
+    root = Path(_resources(settings)["warehouse"].folder)
     connection = open_sql(root)
     if query is not None:
         try:
@@ -160,6 +167,15 @@ def sql(
         for line in iter(lambda: out.input("sql> ").strip(), ""):
             renew_views(connection, root)
             _print_query(connection, line)
+
+
+@db.command("upgrade")
+@_explained()
+def upgrade_databases() -> None:
+    """Create and migrate the databases of this deployment: ledger, Dagster's history, MLflow's runs."""
+    settings = _settings()
+    for step in upgrade(settings, lambda: _instance(settings)):
+        out.print(step, highlight=False)
 
 
 @app.command()

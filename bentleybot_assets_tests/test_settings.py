@@ -126,7 +126,7 @@ def test_an_empty_variable_counts_as_unset(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("MYSQL_PORT", "")
     settings = Settings.load(folder)
     assert settings.home == folder / ".bentleybot"
-    assert settings.mysql_port is None
+    assert settings.mysql_port == 3306
 
 
 @pytest.mark.parametrize(("given", "expected"), [("state", "{folder}/state"), ("/srv/desk", "/srv/desk")])
@@ -222,7 +222,7 @@ KO = "symbol: KO, name: Coca-Cola, asset_class: equity, sector: Consumer Staples
         ("policy: {buy_at: 0.3}", r"sell_at 0\.4 must be below buy_at 0\.3"),
         ("policy: {min_cash_weight: .nan}", r"policy\.min_cash_weight"),
         ("policy: {strategy: martingale}", r"policy\.strategy .*ranked_long_only.*; given: 'martingale'"),
-        ("profile: production", r"production does not exist yet: it arrives with the MySQL warehouse"),
+        ("profile: production", r"profile production needs MYSQL_HOST, MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE in"),
         ("account: {mode: live}", r"live trading does not exist yet: .* two switches"),
         ("account: {cash_usd: .inf}", r"account\.cash_usd \(BENTLEYBOT_ACCOUNT__CASH_USD\): .*finite"),
         ("account: {holdings: {KO: -1}}", r"KO: -1 shares; it must be 0 or more"),
@@ -329,7 +329,7 @@ def test_one_instrument_may_leave_and_come_back(folder: Path) -> None:
 
 
 def test_every_problem_is_reported_at_once(folder: Path) -> None:
-    write(folder, "profile: production\naccount: {mode: live}\npolicy: {buy_at: 2}\n")
+    write(folder, "profile: staging\naccount: {mode: live}\npolicy: {buy_at: 2}\n")
     with pytest.raises(InvalidSettingsError) as caught:
         Settings.load(folder)
     assert [name in str(caught.value) for name in ("profile", "account.mode", "policy.buy_at")] == [True] * 3

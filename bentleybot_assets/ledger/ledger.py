@@ -233,13 +233,18 @@ class Ledger:
         """A transaction on a ledger that is up to date; database errors come out as :class:`LedgerError`."""
         try:
             if not self._is_current:
-                self._bring_up_to_date()
+                self.bring_up_to_date()
             with self._place.engine.connect().execution_options(is_read=is_read) as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
             raise self._place.explained(error, table, "read" if is_read else "write") from error
 
-    def _bring_up_to_date(self) -> None:
+    def bring_up_to_date(self) -> None:
+        """Create or migrate the tables; the first use of a ledger does it too.
+
+        Raises:
+            LedgerError: the ledger is from a newer release, or cannot be opened.
+        """
         self._place.prepare()
         with self._place.engine.connect().execution_options(is_read=True) as connection, connection.begin():
             version = _schema_version(connection)

@@ -182,6 +182,16 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _is_server(self) -> bool:
         return self.tracking_uri.startswith(("http://", "https://"))
 
+    def upgrade(self) -> None:
+        """Create or migrate MLflow's tables; a tracking server sees to its own."""
+        if self._is_server:
+            return
+        _import_quietly()
+        from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
+
+        self._client()
+        _upgrade_db(create_sqlalchemy_engine_with_retry(self._address))
+
     @property
     def _address(self) -> str:
         """Where MLflow connects to, password included: for MLflow alone."""

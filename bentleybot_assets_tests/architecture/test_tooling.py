@@ -96,8 +96,8 @@ def imported_by(node: ast.AST) -> list[str]:
 @pytest.mark.parametrize(
     ("folder", "declared"),
     [
-        ("bentleybot_assets", PACKAGE),
-        ("bentleybot_assets_tests", PACKAGE + EXTRAS["test"]),
+        ("bentleybot_assets", PACKAGE + EXTRAS["production"]),
+        ("bentleybot_assets_tests", PACKAGE + EXTRAS["production"] + EXTRAS["test"]),
     ],
 )
 def test_what_is_imported_is_declared(folder: str, declared: list[str]) -> None:

@@ -13,8 +13,9 @@ import json
 import logging
 import math
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
+from multiprocessing import TimeoutError  # noqa: A004 - what a pool raises
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,27 +125,23 @@ def _read_in_time(server: MySqlServer, query: str, table: str, *, seconds: float
     """Read in a thread that is given up on: connectorx has no time-out for a server that stops answering."""
     import connectorx
 
-    outcome: list[Any] = []
+    def work() -> Any:
+        return connectorx.read_sql(server.connectorx_url(), query, return_type="arrow")
 
-    def work() -> None:
-        try:
-            outcome.append(pl.from_arrow(connectorx.read_sql(server.connectorx_url(), query, return_type="arrow")))
-        except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it
-            outcome.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
+    pool = ThreadPool(1)
+    try:
+        return pl.DataFrame(pl.from_arrow(pool.apply_async(work).get(seconds)))
+    except TimeoutError as error:
         raise MySqlError(
             f"{server.shown}, table {table}: no answer within {seconds:.0f} s. Check the server and the network, then "
             "run again: nothing was changed.",
             2013,
-        )
-    if isinstance(outcome[0], BaseException):
-        raise server.explained(outcome[0], table) from outcome[0]
-    frame: pl.DataFrame = outcome[0]
-    return frame
+        ) from error
+    except RuntimeError as error:
+        raise server.explained(error, table) from error
+    finally:
+        # Its thread is a daemon: one that still waits does not keep the process.
+        pool.close()
 
 
 def with_non_finite_aside(contract: type[Contract], frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,80 @@
+"""Creates and migrates what a deployment keeps in databases: ledger, Dagster's history, MLflow's runs.
+
+Belongs here: the order of it, and what an administrator must grant. Does not belong here: any table of ours
+(``ledger`` and ``warehouse`` make theirs), any of Dagster's or MLflow's (they make theirs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import dagster as dg
+
+from bentleybot_assets.deployment import resources_of
+from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.settings import Settings
+
+_MAY_NOT_CREATE = frozenset({1044, 1142, 1227})
+
+
+def upgrade(
+    settings: Settings, open_instance: Callable[[], AbstractContextManager[dg.DagsterInstance]]
+) -> Iterator[str]:
+    """Bring every database to this release; says what it did, step by step.
+
+    Args:
+        settings: of the deployment.
+        open_instance: opens its Dagster instance, once its database is there.
+
+    Raises:
+        bentleybot_assets.mysql.MySqlError: the server refuses; for a missing database the message has the statements
+            that an administrator must run.
+        bentleybot_assets.ledger.engines.LedgerError: the ledger cannot be migrated.
+    """
+    resources = resources_of(settings)
+    if settings.profile == "production":
+        yield from _databases(resources["warehouse"].account.server())
+    resources["ledger"].open().bring_up_to_date()
+    yield "ledger: up to date"
+    with open_instance() as instance:
+        instance.upgrade()
+    yield "Dagster's history: up to date"
+    resources["mlflow"].upgrade()
+    yield "MLflow's runs: up to date"
+
+
+def _databases(server: MySqlServer) -> Iterator[str]:
+    """The three databases, created where they are missing."""
+    names = [server.database, f"{server.database}_dagster", f"{server.database}_mlflow"]
+    connection = server.at("information_schema").connect(table="SCHEMATA")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT SCHEMA_NAME FROM SCHEMATA")
+            present = {name for (name,) in cursor.fetchall()}
+            for name in names:
+                if name in present:
+                    yield f"database {name}: there"
+                    continue
+                try:
+                    with server.named_errors("SCHEMATA"):
+                        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+                except MySqlError as error:
+                    if error.code not in _MAY_NOT_CREATE:
+                        raise
+                    raise MySqlError(_grant(server, names), error.code) from error
+                yield f"database {name}: created"
+    finally:
+        connection.close()
+
+
+def _grant(server: MySqlServer, names: list[str]) -> str:
+    statements = [
+        *(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;" for name in names),
+        # In a GRANT an underscore stands for any letter.
+        *(f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO '{server.user}'@'%';" for name in names),
+    ]
+    return (
+        f"{server.shown}: this user may not create databases. An administrator must run (with the host that the user "
+        "connects from in place of %), then run `bentleybot db upgrade` again:\n" + "\n".join(statements)
+    )

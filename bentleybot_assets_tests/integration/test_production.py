@@ -1,0 +1,169 @@
+"""The whole desk on one MySQL server: the same graph, the same tables, the same orders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from unittest.mock import patch
+
+import dagster as dg
+import pymysql
+import pytest
+
+from bentleybot_assets.contracts._base import contract_for
+from bentleybot_assets.ledger.ledger import Ledger
+from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets_tests.architecture.test_keys import EXPECTED
+from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk
+from bentleybot_assets_tests.integration.test_session_run import DAY
+from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
+
+
+@pytest.fixture(scope="module")
+def server(mariadb: MariaDb) -> MySqlServer:
+    return mariadb.database("production")
+
+
+def desk_on(server: MySqlServer, folder: Path, **variables: str) -> Desk:
+    """A desk that knows nothing but its profile and where the server is."""
+    return Desk.fresh(
+        folder,
+        BENTLEYBOT_PROFILE="production",
+        MYSQL_HOST=server.host,
+        MYSQL_PORT=str(server.port),
+        MYSQL_USER=server.user,
+        MYSQL_PASSWORD=server.password,
+        MYSQL_DATABASE=server.database,
+        **variables,
+    )
+
+
+@pytest.fixture(scope="module")
+def desk(server: MySqlServer, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    desk = desk_on(server, tmp_path_factory.mktemp("production") / "desk")
+    desk.run("bentleybot", "db", "upgrade")
+    desk.run("bentleybot", "run", "--session", SESSION)
+    return desk
+
+
+def rows(server: MySqlServer, database: str, statement: str) -> list[tuple[object, ...]]:
+    connection = server.at(database).connect(table="any")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+    finally:
+        connection.close()
+
+
+def test_every_table_equals_the_embedded_one_value_for_value(
+    desk: Desk, server: MySqlServer, finished_desk: Desk
+) -> None:
+    mysql, parquet = MySqlWarehouse(server), ParquetWarehouse(finished_desk.home / "warehouse")
+    differing = [
+        key
+        for key in EXPECTED
+        if not mysql.read(contract_for(key.split("/"))).equals(parquet.read(contract_for(key.split("/"))))
+    ]
+    assert differing == []
+    embedded = Ledger(f"sqlite:///{finished_desk.home / 'ledger.db'}")
+    assert Ledger(server).orders(DAY).equals(embedded.orders(DAY))
+
+
+def test_a_second_run_writes_no_row_and_creates_no_order(desk: Desk, server: MySqlServer) -> None:
+    def state() -> list[tuple[object, ...]]:
+        tables = rows(server, server.database, "SHOW TABLES")
+        return [rows(server, server.database, f"CHECKSUM TABLE `{name}`")[0] for (name,) in tables]
+
+    before = state()
+    desk.run("bentleybot", "run", "--session", SESSION)
+    assert state() == before
+
+
+def test_history_and_models_are_on_the_server_too(desk: Desk, server: MySqlServer) -> None:
+    assert not (desk.home / "ledger.db").exists()
+    assert not (desk.home / "mlflow.db").exists()
+    assert not (desk.home / "warehouse").exists()
+    succeeded = rows(server, f"{server.database}_dagster", "SELECT COUNT(*) FROM runs WHERE status = 'SUCCESS'")
+    assert succeeded[0][0] >= 1
+    finished = rows(server, f"{server.database}_mlflow", "SELECT status FROM runs")
+    assert {status for (status,) in finished} == {"FINISHED"}
+
+
+@pytest.mark.skipif(shutil.which("mariadb-dump") is None, reason="needs the package mariadb-server")
+def test_the_password_is_in_no_database_and_no_file(desk: Desk, server: MySqlServer, mariadb: MariaDb) -> None:
+    databases = [server.database, f"{server.database}_dagster", f"{server.database}_mlflow"]
+    dump = subprocess.run(
+        [str(shutil.which("mariadb-dump")), "--no-defaults", f"--socket={mariadb.socket}", "--user=root", "--databases", *databases],
+        capture_output=True,
+        check=True,
+    ).stdout
+    secret = PASSWORD.encode()
+    quoted = pymysql.converters.escape_string(PASSWORD).encode()
+    assert len(dump) > 1_000_000
+    assert secret not in dump
+    assert quoted not in dump
+    files = [path for path in desk.folder.rglob("*") if path.is_file()]
+    assert [path for path in files if secret in path.read_bytes()] == []
+
+
+def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb: MariaDb, tmp_path: Path) -> None:
+    server = mariadb.database("poor")
+    mariadb.as_root("DROP DATABASE poor_mlflow")
+    created = desk_on(server, tmp_path / "desk").run("bentleybot", "db", "upgrade")
+    assert "database poor_mlflow: created" in created.stdout
+
+    mariadb.as_root(
+        "CREATE USER IF NOT EXISTS 'guest'@'127.0.0.1' IDENTIFIED BY 'x'",
+        "GRANT SELECT ON poor.* TO 'guest'@'127.0.0.1'",
+    )
+    guest = MySqlServer(server.host, server.port, "guest", "x", "poor")
+    refused = desk_on(guest, tmp_path / "guest").run("bentleybot", "db", "upgrade", check=False)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert "GRANT ALL ON `poor\\_mlflow`.* TO 'guest'@'%';" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"MYSQL_PASSWORD": "no"}, "Check MYSQL_USER and MYSQL_PASSWORD."),
+        ({"MYSQL_PORT": "1"}, "Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT"),
+        ({"MYSQL_DATABASE": "missing"}, "Run `bentleybot db upgrade`"),
+    ],
+    ids=str,
+)
+def test_a_server_that_cannot_be_used_is_one_line(server: MySqlServer, tmp_path: Path, wrong, said) -> None:
+    desk = desk_on(server, tmp_path / "desk")
+    desk.variables.update(wrong)
+    refused = desk.run("bentleybot", "table", "market/daily_bars", check=False)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert said in refused.stderr
+    assert server.password not in refused.stderr
+
+
+def test_dagster_keeps_its_records_where_the_production_file_says(mariadb: MariaDb, tmp_path: Path) -> None:
+    server = mariadb.database("records")
+    shutil.copy(PROJECT / "docker" / "dagster.yaml", tmp_path)
+
+    @dg.asset
+    def noted() -> None:
+        """Nothing to do."""
+
+    variables = {
+        "MYSQL_HOST": server.host,
+        "MYSQL_PORT": str(server.port),
+        "MYSQL_USER": server.user,
+        "MYSQL_PASSWORD": server.password,
+        "MYSQL_DAGSTER_DATABASE": "records_dagster",
+    }
+    with patch.dict(os.environ, variables), dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert dg.materialize([noted], instance=instance).success
+        assert instance.get_latest_materialization_event(noted.key) is not None
+        assert instance.run_monitoring_start_timeout_seconds >= 180
+    assert rows(server, "records_dagster", "SELECT status FROM runs") == [("SUCCESS",)]
