@@ -97,11 +97,8 @@ def test_history_and_models_are_on_the_server_too(desk: Desk, server: MySqlServe
 @pytest.mark.skipif(shutil.which("mariadb-dump") is None, reason="needs the package mariadb-server")
 def test_the_password_is_in_no_database_and_no_file(desk: Desk, server: MySqlServer, mariadb: MariaDb) -> None:
     databases = [server.database, f"{server.database}_dagster", f"{server.database}_mlflow"]
-    dump = subprocess.run(
-        [str(shutil.which("mariadb-dump")), "--no-defaults", f"--socket={mariadb.socket}", "--user=root", "--databases", *databases],
-        capture_output=True,
-        check=True,
-    ).stdout
+    program = [str(shutil.which("mariadb-dump")), "--no-defaults", f"--socket={mariadb.socket}", "--user=root"]
+    dump = subprocess.run([*program, "--databases", *databases], capture_output=True, check=True).stdout
     secret = PASSWORD.encode()
     quoted = pymysql.converters.escape_string(PASSWORD).encode()
     assert len(dump) > 1_000_000
