@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 if TYPE_CHECKING:
     import pymysql
@@ -23,6 +24,9 @@ OPTIONS = frozenset({"connect_timeout", "read_timeout", "ssl_ca", "ssl_cert", "s
 SSL_MODES = ("disabled", "required", "verify_ca", "verify_identity")
 OLDEST_MYSQL, OLDEST_MARIADB = (8, 0, 19), (10, 6)
 """Older ones lack atomic DDL or the locks that are used."""
+
+_CODE_IN_TEXT = re.compile(r"ERROR (\d{4}) \(")
+"""How connectorx tells the server's code."""
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10
@@ -49,7 +53,10 @@ _REMEDIES: dict[frozenset[int], str] = {
     frozenset({1016, 1021, 1026, 1030, 1114, 3675}): "The server's disk is full or failing: free some space, then run "
     "again. Nothing is half written.",
     frozenset({1040, 1203, 1226}): "The server has no connection left: end some, or raise max_connections.",
-    frozenset({1146}): "Materialise its asset first.",
+    frozenset({1054, 1146}): "Materialise its asset first: that adds what is missing.",
+    frozenset({1048, 1062, 1264, 1265, 1366, 1406}): "A row does not fit the table: mend what computes it. Nothing was "
+    "changed.",
+    frozenset({3159}): "Set ssl_mode to required.",
 }
 
 
@@ -112,8 +119,6 @@ class MySqlServer:
 
     def connectorx_url(self) -> str:
         """For connectorx, which takes everything in one address."""
-        from urllib.parse import quote, urlencode
-
         is_socket = self.host.startswith("/")
         place = "localhost" if is_socket else f"{self.host}:{self.port}"
         options = {"socket": self.host} if is_socket else {"prefer_socket": "false"}
@@ -231,7 +236,9 @@ class MySqlServer:
         """The driver's error as one that names server, table and remedy; the password is not in it."""
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         said = str(error.args[-1]) if error.args else str(error)
+        if not code and (found := _CODE_IN_TEXT.search(said)):
+            code = int(found[1])
         if self.password:
-            said = said.replace(self.password, "****")
+            said = said.replace(self.password, "****").replace(quote(self.password, safe=""), "****")
         remedy = next((text for codes, text in _REMEDIES.items() if code in codes), "Nothing was changed.")
         return MySqlError(f"{self.shown}, table {table}: {said} (error {code}). {remedy}", code)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.mysql import MySqlError, MySqlServer
 
 _LOCK_TIMEOUT_SECONDS = 30
 
@@ -124,7 +124,10 @@ class MySqlDatabase:
 
     def prepare(self) -> None:
         """See :class:`Place`. The server's version is looked at once."""
-        self._server.connect(table="ledger_alembic_version").close()
+        try:
+            self._server.connect(table="ledger_alembic_version").close()
+        except MySqlError as error:
+            raise LedgerError(f"Cannot open the ledger: {error}") from error
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:

@@ -4,7 +4,8 @@ Belongs here: how values are written and read, so that they come back bit for bi
 and when (``warehouse``).
 
 MySQL's DOUBLE has no NaN and no infinity. Where a contract lets them through (raw values are kept as delivered), the
-column is null and the column ``_non_finite`` says what stood there.
+column is null and the column ``_non_finite`` says what stood there. It has no minus zero either: that becomes zero,
+which is equal to it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _LOAD = (
     "OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\n' ({columns})"
 )
 _LOCAL_IS_FORBIDDEN = frozenset({1148, 2068, 3948, 3950, 4166})
+_NOT_TAKEN = 1265
 _ROWS_AT_ONCE = 1_000
 ROWS_PER_SECOND = 20_000
 """Slower than this, a connection is taken for one that is dead without saying so."""
@@ -44,8 +46,10 @@ def load(connection: pymysql.Connection[Any], table: str, frame: pl.DataFrame) -
     """Append ``frame`` to a table whose columns bear the same names: all of it, or an error.
 
     Raises:
-        MySqlError: a row was not taken as it is; the transaction should be rolled back.
+        pymysql.err.MySQLError: a row was not taken as it is; the transaction should be rolled back.
     """
+    from pymysql.err import DataError
+
     if frame.is_empty():
         return
     written = frame.with_columns(
@@ -64,8 +68,8 @@ def load(connection: pymysql.Connection[Any], table: str, frame: pl.DataFrame) -
         cursor.execute("SHOW WARNINGS LIMIT 1")
         warning = cursor.fetchone()
     if loaded != frame.height or warning:
-        reason = warning[2] if warning else f"{loaded} of {frame.height} rows were taken"
-        raise MySqlError(f"Table {table} does not take a row: {reason}. Nothing was published; mend what computes it.")
+        _, code, reason = warning or ("", _NOT_TAKEN, f"{loaded} of {frame.height} rows were taken")
+        raise DataError(code, reason)
 
 
 def _load_data(cursor: Any, table: str, written: pl.DataFrame) -> int | None:

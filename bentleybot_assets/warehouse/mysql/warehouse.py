@@ -278,8 +278,8 @@ class MySqlWarehouse:
             with (
                 attempt,
                 self._connection(table.name, read_timeout=seconds, local_infile=True) as connection,
-                _lock(connection, f"{self.server.database}.{lock or table.name}"),
                 self.server.named_errors(table.name),
+                _lock(connection, f"{self.server.database}.{lock or table.name}"),
             ):
                 put(connection)
 
@@ -427,11 +427,13 @@ def _transaction(connection: pymysql.Connection[Any]) -> Iterator[Any]:
 @contextmanager
 def _lock(connection: pymysql.Connection[Any], name: str) -> Iterator[None]:
     """One writer at a time; the server releases the lock of a connection that dies."""
+    from pymysql.err import OperationalError
+
     short = hashlib.sha256(name.encode()).hexdigest()[:40]
     with connection.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, %s)", (short, _LOCK_SECONDS))
         if cursor.fetchone()[0] != 1:
-            raise MySqlError(f"{name} is being written by another connection for more than {_LOCK_SECONDS} s.", 1205)
+            raise OperationalError(1205, f"another connection is writing it for more than {_LOCK_SECONDS} s")
     yield
     if connection.open:
         with connection.cursor() as cursor:
