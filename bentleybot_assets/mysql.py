@@ -138,7 +138,7 @@ class MySqlServer:
         return MySqlServer(self.host, self.port, self.user, self.password, database, self.options)
 
     def sqlalchemy_url(self) -> URL:
-        """For SQLAlchemy with PyMySQL; certificates and timeouts are in :meth:`arguments`."""
+        """For SQLAlchemy with PyMySQL; certificates and timeouts are in :meth:`arguments`, which go with it."""
         from sqlalchemy import URL
 
         is_socket = self.host.startswith("/")
@@ -153,9 +153,10 @@ class MySqlServer:
         )
 
     def arguments(self, *, read_timeout: int | None = None) -> dict[str, Any]:
-        """Keyword arguments of ``pymysql.connect`` beside address and account."""
+        """Keyword arguments of ``pymysql.connect`` beside address, user and database."""
         seconds = self.read_seconds if read_timeout is None else read_timeout
         return {
+            "password": self.password.encode(),  # PyMySQL would take a text for Latin-1
             "charset": "utf8mb4",
             "connect_timeout": int(self.options.get("connect_timeout", _CONNECT_SECONDS)),
             "read_timeout": seconds,
@@ -191,7 +192,6 @@ class MySqlServer:
         with self.named_errors(table):
             connection = pymysql.connect(
                 user=self.user,
-                password=self.password,
                 database=self.database,
                 autocommit=True,
                 **address,
