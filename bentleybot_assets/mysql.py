@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -32,7 +32,7 @@ _CONNECT_SECONDS = 5
 _READ_SECONDS = 10
 _SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
-    "innodb_lock_wait_timeout = 5, lock_wait_timeout = 10"
+    "innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}"
 )
 
 LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, 1053, 1077, 1927, 3169})
@@ -117,6 +117,27 @@ class MySqlServer:
         """How long an answer may take before the connection is given up."""
         return int(self.options.get("read_timeout", _READ_SECONDS))
 
+    @property
+    def lock_seconds(self) -> int:
+        """How long a lock is waited for: shorter than an answer, so that the server says what it waits for."""
+        return max(1, self.read_seconds // 2)
+
+    def attempts(self, code_of: Callable[[Exception], int]) -> Iterator[AbstractContextManager[Any]]:
+        """Attempts at a transaction that is whole or not done: more than one where the server was away or contended.
+
+        Args:
+            code_of: MySQL's code of an error; 0 if it has none.
+        """
+        import stamina
+
+        return stamina.retry_context(
+            on=lambda error: code_of(error) in LOST | CONTENDED,
+            attempts=None,
+            timeout=self.read_seconds,
+            wait_initial=0.1,
+            wait_max=1,
+        )
+
     def connectorx_url(self) -> str:
         """For connectorx, which takes everything in one address."""
         is_socket = self.host.startswith("/")
@@ -161,7 +182,7 @@ class MySqlServer:
             "connect_timeout": int(self.options.get("connect_timeout", _CONNECT_SECONDS)),
             "read_timeout": seconds,
             "write_timeout": seconds,
-            "init_command": _SESSION,
+            "init_command": _SESSION.format(lock=self.lock_seconds),
             **self._tls(),
         }
 

@@ -5,8 +5,8 @@ Does not belong here: what a ledger records (``ledger``), its tables (``tables``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +53,10 @@ class Place(Protocol):
         """A connection on which nobody else migrates at the same time."""
         ...
 
+    def attempts(self) -> Iterable[AbstractContextManager[Any]]:
+        """Attempts at a transaction: more than one where another process or a lost server stood in its way."""
+        ...
+
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """A database error in words, with its remedy."""
         ...
@@ -97,6 +101,10 @@ class SqliteFile:
         with self.engine.connect() as connection, connection.begin():
             yield connection
 
+    def attempts(self) -> Iterable[AbstractContextManager[Any]]:
+        """See :class:`Place`. One: SQLite itself waits for other writers."""
+        return (nullcontext(),)
+
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """See :class:`Place`."""
         cause = str(error.orig)
@@ -132,7 +140,7 @@ class MySqlDatabase:
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """See :class:`Place`. Steps are of a kind that may be taken again: MySQL commits each as it is done."""
-        lock = {"name": f"{self._server.database}.ledger", "seconds": _LOCK_TIMEOUT_SECONDS}
+        lock = {"name": f"{self._server.database}.ledger", "seconds": self._server.lock_seconds}
         with self.engine.connect() as connection:
             if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), lock).scalar() != 1:
                 raise LedgerError(f"Ledger {self.shown} is being migrated by another process: wait, then run again.")
@@ -141,11 +149,22 @@ class MySqlDatabase:
                 yield connection
             connection.execute(text("SELECT RELEASE_LOCK(:name)"), lock)
 
+    def attempts(self) -> Iterable[AbstractContextManager[Any]]:
+        """See :class:`Place`. Writers that wait for each other are told apart by the server: one starts again."""
+        return self._server.attempts(_code_of)
+
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """See :class:`Place`."""
         if error.orig is None:
             return LedgerError(f"Cannot {verb} table {table} of ledger {self.shown}: {error}.")
         return LedgerError(f"Cannot {verb} the ledger: {self._server.explained(error.orig, table)}")
+
+
+def _code_of(error: Exception) -> int:
+    cause = error.orig if isinstance(error, DBAPIError) else error.__cause__
+    if isinstance(cause, MySqlError):  # from before there was a connection
+        return cause.code
+    return cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], int) else 0
 
 
 def place_of(where: str | MySqlServer) -> Place:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 from sqlalchemy import Connection, insert, inspect, select, update
@@ -23,6 +23,8 @@ from bentleybot_assets.ledger import tables
 from bentleybot_assets.ledger.decisions import Account, Decision
 from bentleybot_assets.ledger.engines import LedgerError, place_of
 from bentleybot_assets.mysql import MySqlServer
+
+_T = TypeVar("_T")
 
 REFUSALS: dict[str, pl.DataType | type[pl.DataType]] = {
     "refusal_id": pl.String,
@@ -82,7 +84,8 @@ class Ledger:
         """
         row = asdict(decision)
         _require_one_decision(intents, row)
-        with self._transaction("orders") as connection:
+
+        def write(connection: Connection) -> pl.DataFrame:
             try:
                 connection.execute(insert(tables.decisions).values(row))
             except IntegrityError:
@@ -95,6 +98,8 @@ class Ledger:
             _clear_refusals(connection, decision.session, run_id)
             return _read_orders(connection, decision.session)
 
+        return self._written("orders", write)
+
     def recorded_orders(self, decision: Decision, *, run_id: str) -> pl.DataFrame | None:
         """What :meth:`record_orders` returns and does if the decision is recorded already, else None.
 
@@ -102,11 +107,15 @@ class Ledger:
             DecisionConflictError: the session was decided for another account mode or data mode.
             LedgerError: the ledger cannot be written.
         """
-        with self._transaction("orders") as connection:
+
+
+        def write(connection: Connection) -> pl.DataFrame | None:
             if not self._is_recorded(connection, decision):
                 return None
             _clear_refusals(connection, decision.session, run_id)
             return _read_orders(connection, decision.session)
+
+        return self._written("orders", write)
 
     def decided(self, sessions: Collection[date], strategy: str) -> set[date]:
         """Which of the sessions a strategy has decided, also with no order.
@@ -116,7 +125,7 @@ class Ledger:
         """
         rows = tables.decisions
         query = select(rows.c.session).where(rows.c.strategy == strategy, rows.c.session.in_(sessions))
-        with self._transaction("decisions", is_read=True) as connection:
+        with self._reading("decisions") as connection:
             return set(connection.execute(query).scalars())
 
     def orders(self, session: date) -> pl.DataFrame:
@@ -125,7 +134,7 @@ class Ledger:
         Raises:
             LedgerError: the ledger cannot be read.
         """
-        with self._transaction("orders", is_read=True) as connection:
+        with self._reading("orders") as connection:
             return _read_orders(connection, session)
 
     def account(self, session: date, strategy: str) -> Account | None:
@@ -136,7 +145,7 @@ class Ledger:
         """
         accounts, positions = tables.decided_accounts, tables.decided_positions
         key = (accounts.c.session == session, accounts.c.strategy == strategy)
-        with self._transaction("decided_accounts", is_read=True) as connection:
+        with self._reading("decided_accounts") as connection:
             first = connection.execute(select(accounts).where(*key).order_by(accounts.c.revision)).mappings().first()
             if first is None:
                 return None
@@ -183,7 +192,8 @@ class Ledger:
         identity = json.dumps([session.isoformat(), table, check, evidence], ensure_ascii=False)
         refusal_id = hashlib.sha256(identity.encode()).hexdigest()[:32]
         rows = tables.refusals
-        with self._transaction("refusals") as connection:
+
+        def write(connection: Connection) -> None:
             try:
                 connection.execute(
                     insert(rows).values(
@@ -205,6 +215,8 @@ class Ledger:
                     .where(known, rows.c.dagster_run_id != dagster_run_id)
                     .values(dagster_run_id=dagster_run_id, cleared_by_run_id=None)
                 )
+
+        self._written("refusals", write)
         return refusal_id
 
     def refusals(self, session: date) -> pl.DataFrame:
@@ -214,7 +226,7 @@ class Ledger:
             LedgerError: the ledger cannot be read.
         """
         rows = tables.refusals
-        with self._transaction("refusals", is_read=True) as connection:
+        with self._reading("refusals") as connection:
             found = connection.execute(
                 select(rows)
                 .where(rows.c.session == session)
@@ -228,16 +240,33 @@ class Ledger:
 
     # Transactions
 
-    @contextmanager
-    def _transaction(self, table: str, *, is_read: bool = False) -> Iterator[Connection]:
-        """A transaction on a ledger that is up to date; database errors come out as :class:`LedgerError`."""
+    def _written(self, table: str, write: Callable[[Connection], _T]) -> _T:
+        """Carry out a write in a transaction; again from its start if the database asks for that."""
+        result: list[_T] = []
         try:
-            if not self._is_current:
-                self.bring_up_to_date()
-            with self._place.engine.connect().execution_options(is_read=is_read) as connection, connection.begin():
+            for attempt in self._place.attempts():
+                with attempt, self._connection(is_read=False) as connection:
+                    result.append(write(connection))
+        except DBAPIError as error:
+            raise self._place.explained(error, table, "write") from error
+        return result[-1]
+
+    @contextmanager
+    def _reading(self, table: str) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        try:
+            with self._connection(is_read=True) as connection:
                 yield connection
         except DBAPIError as error:
-            raise self._place.explained(error, table, "read" if is_read else "write") from error
+            raise self._place.explained(error, table, "read") from error
+
+    @contextmanager
+    def _connection(self, *, is_read: bool) -> Iterator[Connection]:
+        """A transaction on a ledger that is up to date."""
+        if not self._is_current:
+            self.bring_up_to_date()
+        with self._place.engine.connect().execution_options(is_read=is_read) as connection, connection.begin():
+            yield connection
 
     def bring_up_to_date(self) -> None:
         """Create or migrate the tables; the first use of a ledger does it too.

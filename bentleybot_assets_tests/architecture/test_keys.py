@@ -135,6 +135,8 @@ ROOMS = {"contracts", "core", "connectors", "defs", "ledger", "resources", "ware
 MIRROR_NOTHING = {
     "ledger/test_crashes_and_races.py",  # of all of the ledger: processes that are killed and that race
     "ledger/test_migrations.py",  # of the package ledger/migrations
+    "warehouse/test_mysql.py",  # of the package warehouse/mysql
+    "warehouse/test_mysql_errors.py",  # of the same: what a server refuses
     "warehouse/test_warehouses.py",  # of every warehouse
 }
 

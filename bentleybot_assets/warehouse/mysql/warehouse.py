@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.mysql import CONTENDED, LOST, MySqlError, MySqlServer
+from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.ddl import (
@@ -52,9 +52,6 @@ _DELIVERIES = Table(
 _NEXT, _OLD, _STAGE, _GONE = "__next", "__old", "__stage", "__gone"
 _MOST_MERGED = 0.2
 """A larger share of changed rows is cheaper to load anew."""
-
-_LOCK_SECONDS = 10
-_ATTEMPTS = 5
 
 
 class MySqlWarehouse:
@@ -265,21 +262,14 @@ class MySqlWarehouse:
         Each write is whole or not done at all, and doing it twice is doing it once (a delivery that was committed
         although the answer was lost is delivered again: the log is at least once).
         """
-        import stamina
-
         height = rows if isinstance(rows, int) else rows.height
         seconds = self.server.read_seconds + height // transfer.ROWS_PER_SECOND
-        for attempt in stamina.retry_context(
-            on=lambda error: isinstance(error, MySqlError) and error.code in LOST | CONTENDED,
-            attempts=_ATTEMPTS,
-            timeout=self.server.read_seconds,
-            wait_initial=0.2,
-        ):
+        for attempt in self.server.attempts(lambda error: error.code if isinstance(error, MySqlError) else 0):
             with (
                 attempt,
                 self._connection(table.name, read_timeout=seconds, local_infile=True) as connection,
                 self.server.named_errors(table.name),
-                _lock(connection, f"{self.server.database}.{lock or table.name}"),
+                _lock(connection, f"{self.server.database}.{lock or table.name}", self.server.lock_seconds),
             ):
                 put(connection)
 
@@ -425,19 +415,19 @@ def _transaction(connection: pymysql.Connection[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _lock(connection: pymysql.Connection[Any], name: str) -> Iterator[None]:
-    """One writer at a time; the server releases the lock of a connection that dies."""
-    from pymysql.err import OperationalError
+def _lock(connection: pymysql.Connection[Any], name: str, seconds: int) -> Iterator[None]:
+    """One writer at a time; the server releases the lock of a connection that ends, however it ends."""
+    from pymysql.err import MySQLError, OperationalError
 
     short = hashlib.sha256(name.encode()).hexdigest()[:40]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, %s)", (short, _LOCK_SECONDS))
+        cursor.execute("SELECT GET_LOCK(%s, %s)", (short, seconds))
         if cursor.fetchone()[0] != 1:
-            raise OperationalError(1205, f"another connection is writing it for more than {_LOCK_SECONDS} s")
+            raise OperationalError(1205, f"another connection has been writing it for more than {seconds} s")
     yield
-    if connection.open:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT RELEASE_LOCK(%s)", (short,))
+    # What was written stands: a connection that is lost now is no reason to write it again.
+    with suppress(MySQLError), connection.cursor() as cursor:
+        cursor.execute("SELECT RELEASE_LOCK(%s)", (short,))
 
 
 def _sessions_sql(sessions: Collection[date] | None) -> str:

@@ -1,0 +1,143 @@
+"""Writes to warehouse and ledger on MySQL, and something that happens at the k-th write point.
+
+A write point is any statement, any begin and commit of a transaction, and any file that LOAD DATA begins to send. Does
+not belong here: what is expected (``test_mysql_faults``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pymysql.connections import Connection, LoadLocalFile
+
+from bentleybot_assets.contracts.models import Labels
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.trading import TargetWeights
+from bentleybot_assets.ledger.ledger import Ledger
+from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
+from bentleybot_assets_tests.ledger.sessions_of_work import ACCOUNT, FIRST, SECOND, intents, record
+from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, quarantined, raw_bars, weights
+
+_YEARS = [date(year, 6, 1) for year in range(2000, 2020)]
+FIRST_LABELS = labels(*_YEARS, forward_return=0.0)
+ALL_CHANGED = labels(*_YEARS, forward_return=0.2)
+FEW_CHANGED = pl.concat(
+    [
+        ALL_CHANGED[1:].with_columns(
+            forward_return=pl.when(session=_YEARS[5]).then(pl.lit(0.3)).otherwise("forward_return")
+        ),
+        labels(_YEARS[0], symbols=("C",)),
+    ]
+)
+"""A row gone, two changed, one new."""
+
+VERSIONS = (FIRST_LABELS, ALL_CHANGED, FEW_CHANGED)
+SLICES = {
+    MONDAY: (weights(MONDAY, "A", "B"), weights(MONDAY, "C", "D", "E", weight=0.2)),
+    TUESDAY: (weights(TUESDAY, "A"), weights(TUESDAY, "F", "G", weight=0.3)),
+}
+
+
+def work(server: MySqlServer) -> None:
+    """Publish whole tables by renaming and by merging, publish slices, quarantine, deliver, decide."""
+    warehouse = MySqlWarehouse(server)
+    for version in VERSIONS:
+        warehouse.publish(Labels, version)
+    for day, (first, _) in SLICES.items():
+        warehouse.publish(TargetWeights, first, [day])
+    warehouse.publish(TargetWeights, pl.concat([second for _, second in SLICES.values()]), list(SLICES))
+    warehouse.quarantine(Labels, quarantined("2022-01-03", "2022-01-04"))
+    warehouse.quarantine(Labels, quarantined("2022-01-05"), [MONDAY])
+    for number in (1, 2):
+        # As a sync does: what the committed STATE covers is not fetched again.
+        if warehouse.connection_state("market").get("cursor", 0) < number:
+            records = {DailyBars: raw_bars("A", float(number)), CorporateActions: CorporateActions.empty_frame()}
+            warehouse.append_delivery("market", records, {"cursor": number})
+    ledger = Ledger(server)
+    for session, orders in ((FIRST, intents(FIRST, AAPL=3, IBM=5)), (SECOND, intents(SECOND))):
+        ledger.record_refusal(session, check="contract", table="market/daily_bars", evidence="x", dagster_run_id="bad")
+        record(ledger, session, orders)
+
+
+def digest(server: MySqlServer) -> dict[str, Any]:
+    """Everything a reader could see, and which tables there are."""
+    warehouse, ledger = MySqlWarehouse(server), Ledger(server)
+    seen: dict[str, Any] = {
+        contract.table_name(): warehouse.read(contract).rows()
+        for contract in (Labels, TargetWeights, DailyBars, CorporateActions)
+    }
+    seen["quarantine"] = warehouse.read_quarantine(Labels).rows()
+    seen["state"] = warehouse.connection_state("market")
+    for session in (FIRST, SECOND):
+        seen[f"decision of {session}"] = ledger.orders(session).rows(), ledger.account(session, "daily") == ACCOUNT
+        seen[f"refusals of {session}"] = ledger.refusals(session).rows()
+    with server.connect(table="any") as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW TABLES")
+        seen["tables"] = sorted(cursor.fetchall())
+    return seen
+
+
+def watch(point: Callable[[], None]) -> Callable[[], None]:
+    """Call ``point`` before each write point of this process; returns what ends that."""
+    watched: list[tuple[type[Any], str]] = [
+        (Connection, "query"),
+        (Connection, "begin"),
+        (Connection, "commit"),
+        (LoadLocalFile, "send_data"),
+    ]
+    originals = [(owner, name, getattr(owner, name)) for owner, name in watched]
+
+    def announced(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            point()
+            return original(*arguments, **options)
+
+        return call
+
+    for owner, name, original in originals:
+        setattr(owner, name, announced(original))
+
+    def end() -> None:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+    return end
+
+
+def count_or_die(server: MySqlServer, points_file: Path, die_at: int | None) -> None:
+    """Do the work; die before the ``die_at``-th write point, or note in a file how many there were."""
+    points = 0
+
+    def point() -> None:
+        nonlocal points
+        if points == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        points += 1
+
+    watch(point)
+    work(server)
+    points_file.write_text(str(points))
+
+
+def race(where: str | MySqlServer, number: int, gate: Any, folder: Path) -> None:
+    """One of several writers that decide the same sessions and meet the same and their own faults."""
+    ledger = Ledger(where)
+    stood = []
+    for day in RACED:
+        gate.wait()
+        for evidence in ("everybody's", f"of {number}"):
+            ledger.record_refusal(day, check="c", table="t", evidence=evidence, dagster_run_id=f"r{number}")
+        stands = record(ledger, day, intents(day, **{f"R{number}": number + 1, "BOTH": 1}), f"r{number}")
+        stood.append(",".join(sorted(stands["symbol"])))
+    (folder / f"{number}.txt").write_text("\n".join(stood))
+
+
+RACED = [date(2022, 2, day) for day in range(1, 11)]
+WRITERS = 8
