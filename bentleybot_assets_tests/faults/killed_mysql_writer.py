@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pymysql.connections import Connection, LoadLocalFile
+from pymysql.connections import Connection, MySQLResult
 
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
@@ -90,7 +90,7 @@ def watch(point: Callable[[], None]) -> Callable[[], None]:
         (Connection, "query"),
         (Connection, "begin"),
         (Connection, "commit"),
-        (LoadLocalFile, "send_data"),
+        (MySQLResult, "_read_load_local_packet"),
     ]
     originals = [(owner, name, getattr(owner, name)) for owner, name in watched]
 
