@@ -6,6 +6,7 @@ not belong here: what is expected (``test_mysql_faults``).
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Callable
@@ -26,33 +27,37 @@ from bentleybot_assets_tests.ledger.sessions_of_work import ACCOUNT, FIRST, SECO
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, quarantined, raw_bars, weights
 
 _YEARS = [date(year, 6, 1) for year in range(2000, 2020)]
-FIRST_LABELS = labels(*_YEARS, forward_return=0.0)
-ALL_CHANGED = labels(*_YEARS, forward_return=0.2)
-FEW_CHANGED = pl.concat(
-    [
-        ALL_CHANGED[1:].with_columns(
-            forward_return=pl.when(session=_YEARS[5]).then(pl.lit(0.3)).otherwise("forward_return")
-        ),
-        labels(_YEARS[0], symbols=("C",)),
-    ]
-)
-"""A row gone, two changed, one new."""
+# Functions, not constants: polars' threads must not run before a process is forked.
 
-VERSIONS = (FIRST_LABELS, ALL_CHANGED, FEW_CHANGED)
-SLICES = {
-    MONDAY: (weights(MONDAY, "A", "B"), weights(MONDAY, "C", "D", "E", weight=0.2)),
-    TUESDAY: (weights(TUESDAY, "A"), weights(TUESDAY, "F", "G", weight=0.3)),
-}
+
+@functools.cache
+def versions() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """A table, one that differs in every row, and one with a row gone, two changed and one new."""
+    all_changed = labels(*_YEARS, forward_return=0.2)
+    changed = pl.when(session=_YEARS[5]).then(pl.lit(0.3)).otherwise("forward_return")
+    few_changed = pl.concat(
+        [all_changed[1:].with_columns(forward_return=changed), labels(_YEARS[0], symbols=("C",))]
+    )
+    return labels(*_YEARS, forward_return=0.0), all_changed, few_changed
+
+
+@functools.cache
+def slices() -> dict[date, tuple[pl.DataFrame, pl.DataFrame]]:
+    """Two versions of each of two sessions."""
+    return {
+        MONDAY: (weights(MONDAY, "A", "B"), weights(MONDAY, "C", "D", "E", weight=0.2)),
+        TUESDAY: (weights(TUESDAY, "A"), weights(TUESDAY, "F", "G", weight=0.3)),
+    }
 
 
 def work(server: MySqlServer) -> None:
     """Publish whole tables by renaming and by merging, publish slices, quarantine, deliver, decide."""
     warehouse = MySqlWarehouse(server)
-    for version in VERSIONS:
+    for version in versions():
         warehouse.publish(Labels, version)
-    for day, (first, _) in SLICES.items():
+    for day, (first, _) in slices().items():
         warehouse.publish(TargetWeights, first, [day])
-    warehouse.publish(TargetWeights, pl.concat([second for _, second in SLICES.values()]), list(SLICES))
+    warehouse.publish(TargetWeights, pl.concat([second for _, second in slices().values()]), list(slices()))
     warehouse.quarantine(Labels, quarantined("2022-01-03", "2022-01-04"))
     warehouse.quarantine(Labels, quarantined("2022-01-05"), [MONDAY])
     for number in (1, 2):
