@@ -108,7 +108,6 @@ class Ledger:
             LedgerError: the ledger cannot be written.
         """
 
-
         def write(connection: Connection) -> pl.DataFrame | None:
             if not self._is_recorded(connection, decision):
                 return None

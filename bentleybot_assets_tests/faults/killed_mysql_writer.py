@@ -35,9 +35,7 @@ def versions() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """A table, one that differs in every row, and one with a row gone, two changed and one new."""
     all_changed = labels(*_YEARS, forward_return=0.2)
     changed = pl.when(session=_YEARS[5]).then(pl.lit(0.3)).otherwise("forward_return")
-    few_changed = pl.concat(
-        [all_changed[1:].with_columns(forward_return=changed), labels(_YEARS[0], symbols=("C",))]
-    )
+    few_changed = pl.concat([all_changed[1:].with_columns(forward_return=changed), labels(_YEARS[0], symbols=("C",))])
     return labels(*_YEARS, forward_return=0.0), all_changed, few_changed
 
 

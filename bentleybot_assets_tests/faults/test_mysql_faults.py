@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import connectorx
 import polars as pl
@@ -94,7 +94,7 @@ class Reader:
         self.reads = 0
         self._thread = threading.Thread(target=self._read)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -278,9 +278,7 @@ HOLDS = {
     "refusals": (
         "LOCK TABLES refusals WRITE",
         "refusals",
-        lambda server: Ledger(server).record_refusal(
-            FIRST, check="c", table="t", evidence="e", dagster_run_id="r"
-        ),
+        lambda server: Ledger(server).record_refusal(FIRST, check="c", table="t", evidence="e", dagster_run_id="r"),
     ),
 }
 
@@ -297,7 +295,9 @@ def test_a_lock_that_another_connection_keeps_is_an_error_that_says_so(impatient
     write(impatient)
 
 
-def test_a_writer_that_another_one_keeps_waiting_says_so(impatient: MySqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_another_one_keeps_waiting_says_so(
+    impatient: MySqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent = recorded(monkeypatch)
     warehouse = MySqlWarehouse(impatient)
     warehouse.publish(TargetWeights, weights(MONDAY, "C"), [MONDAY])
@@ -334,10 +334,11 @@ def test_the_loser_of_a_deadlock_writes_again_from_the_start(
     impatient: MySqlServer, mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whoever changed more rows wins a deadlock.
-    heavy = [f"INSERT INTO refusals VALUES ('{number}', '2022-01-03', 'c', 'c', 't', 'e', 'r', NULL)" for number in range(99)]
-    other = held(
-        impatient, *heavy, "UPDATE trading__target_weights SET weight = 0.5 WHERE session = '2022-01-04'"
-    )
+    heavy = [
+        f"INSERT INTO refusals VALUES ('{number}', '2022-01-03', 'c', 'c', 't', 'e', 'r', NULL)"  # noqa: S608
+        for number in range(99)
+    ]
+    other = held(impatient, *heavy, "UPDATE trading__target_weights SET weight = 0.5 WHERE session = '2022-01-04'")
 
     def cross() -> None:
         _until_somebody_waits(mariadb)
@@ -367,8 +368,7 @@ def test_writers_that_race_agree_on_one_decision_a_session_and_lose_no_refusal(
     where = url_of(tmp_path / "ledger.db") if engine == "sqlite" else request.getfixturevalue("mysql_server")
     gate = processes.Barrier(writer.WRITERS)
     racers = [
-        processes.Process(target=writer.race, args=(where, number, gate, tmp_path))
-        for number in range(writer.WRITERS)
+        processes.Process(target=writer.race, args=(where, number, gate, tmp_path)) for number in range(writer.WRITERS)
     ]
     for racer in racers:
         racer.start()

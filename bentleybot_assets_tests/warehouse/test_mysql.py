@@ -420,7 +420,7 @@ def test_comparisons_of_the_session_are_left_to_the_server(predicate: pl.Expr, c
 def test_what_is_not_understood_is_left_to_polars_and_filters_all_the_same(
     warehouse: MySqlWarehouse, predicate: pl.Expr
 ) -> None:
-    assert session_condition(predicate) in {""}
+    assert not session_condition(predicate)
     frame = labels(MONDAY, TUESDAY)
     warehouse.publish(Labels, frame)
     assert_frame_equal(
@@ -440,7 +440,7 @@ def test_a_scan_asks_for_the_columns_and_sessions_it_needs(
     (query,) = [statement for statement in sent if "FROM `models__labels`" in statement]
     asked, _, condition = query.partition(" FROM `models__labels`")
     assert set(asked.removeprefix("SELECT ").split(", ")) == {"`forward_return`", "`session`", "`symbol`"}
-    assert condition == " WHERE `session` > '2022-01-04'".replace("04", "03")
+    assert condition == " WHERE `session` > '2022-01-03'"
 
 
 def test_a_scan_can_be_cut_short_and_counted(warehouse: MySqlWarehouse) -> None:
@@ -471,7 +471,7 @@ def watched(warehouse: MySqlWarehouse, mariadb: MariaDb) -> MySqlWarehouse:
         "CREATE TABLE changes (what VARCHAR(9), symbol VARCHAR(9))",
         *(
             f"CREATE TRIGGER on_{what} AFTER {what} ON notes FOR EACH ROW "
-            f"INSERT INTO changes VALUES ('{what}', {'OLD' if what == 'DELETE' else 'NEW'}.symbol)"
+            f"INSERT INTO changes VALUES ('{what}', {'OLD' if what == 'DELETE' else 'NEW'}.symbol)"  # noqa: S608
             for what in ("INSERT", "UPDATE", "DELETE")
         ),
     )
