@@ -136,6 +136,7 @@ class MySqlServer:
             timeout=self.read_seconds,
             wait_initial=0.1,
             wait_max=1,
+            wait_jitter=0.2,
         )
 
     def connectorx_url(self) -> str:

@@ -143,7 +143,8 @@ class MySqlDatabase:
         lock = {"name": f"{self._server.database}.ledger", "seconds": self._server.lock_seconds}
         with self.engine.connect() as connection:
             if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), lock).scalar() != 1:
-                raise LedgerError(f"Ledger {self.shown} is being migrated by another process: wait, then run again.")
+                said = f"Ledger {self.shown} is being migrated by another process: wait, then run again."
+                raise LedgerError(said) from MySqlError(said, 1205)
             connection.commit()
             with connection.begin():
                 yield connection

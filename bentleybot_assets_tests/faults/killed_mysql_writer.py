@@ -134,7 +134,7 @@ def race(where: str | MySqlServer, number: int, gate: Any, folder: Path) -> None
     ledger = Ledger(where)
     stood = []
     for day in RACED:
-        gate.wait()
+        gate.wait(60)  # or a writer that fails would keep the others
         for evidence in ("everybody's", f"of {number}"):
             ledger.record_refusal(day, check="c", table="t", evidence=evidence, dagster_run_id=f"r{number}")
         stands = record(ledger, day, intents(day, **{f"R{number}": number + 1, "BOTH": 1}), f"r{number}")
@@ -142,5 +142,5 @@ def race(where: str | MySqlServer, number: int, gate: Any, folder: Path) -> None
     (folder / f"{number}.txt").write_text("\n".join(stood))
 
 
-RACED = [date(2022, 2, day) for day in range(1, 11)]
+RACED = [date(2022, 2, day) for day in range(1, 6)]
 WRITERS = 8

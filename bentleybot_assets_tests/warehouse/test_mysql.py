@@ -470,8 +470,8 @@ def watched(warehouse: MySqlWarehouse, mariadb: MariaDb) -> MySqlWarehouse:
         "USE desk",
         "CREATE TABLE changes (what VARCHAR(9), symbol VARCHAR(9))",
         *(
-            f"CREATE TRIGGER on_{what} AFTER {what} ON notes FOR EACH ROW "
-            f"INSERT INTO changes VALUES ('{what}', {'OLD' if what == 'DELETE' else 'NEW'}.symbol)"  # noqa: S608
+            f"CREATE TRIGGER on_{what} AFTER {what} ON notes FOR EACH ROW "  # noqa: S608
+            f"INSERT INTO changes VALUES ('{what}', {'OLD' if what == 'DELETE' else 'NEW'}.symbol)"
             for what in ("INSERT", "UPDATE", "DELETE")
         ),
     )
