@@ -139,6 +139,11 @@ class MySqlServer:
             wait_jitter=0.2,
         )
 
+    @property
+    def requires_tls(self) -> bool:
+        """Whether nothing may travel in clear."""
+        return self.options.get("ssl_mode", "required" if "ssl_ca" in self.options else None) not in {None, "disabled"}
+
     def connectorx_url(self) -> str:
         """For connectorx, which takes everything in one address."""
         is_socket = self.host.startswith("/")

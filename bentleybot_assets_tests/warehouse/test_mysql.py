@@ -6,6 +6,7 @@ import logging
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import sqlglot
 from polars.testing import assert_frame_equal
 
 from bentleybot_assets.contracts._base import Contract, TableRules, Utc, _contracts, column
+from bentleybot_assets.contracts.market import DailyBars as CleanBars
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.ddl import (
     Column,
     SchemaMismatchError,
@@ -31,6 +34,7 @@ from bentleybot_assets.warehouse.mysql.ddl import (
 from bentleybot_assets.warehouse.mysql.pushdown import session_condition
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
+from bentleybot_assets_tests.scenario import clean_bars
 from bentleybot_assets_tests.warehouse.statements import recorded
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, filled, labels, quarantined, raw_bars, weights
 
@@ -532,3 +536,15 @@ def test_a_log_is_indexed_by_session_and_keyed_by_delivery() -> None:
     assert table_of(DailyBars).primary_key == ("_delivery", "_row")
     assert table_of(DailyBars).index == ("session",)
     assert table_of(CorporateActions).index == ("ex_date",)
+
+
+def test_where_tls_is_asked_for_nothing_is_read_in_clear(mysql_server: MySqlServer, monkeypatch) -> None:
+    encrypted = replace(mysql_server, options={"ssl_mode": "required"})
+    with pytest.raises(MySqlError, match="(?i)ssl|tls"):
+        MySqlWarehouse(encrypted).read(CleanBars)
+
+    bars = clean_bars()
+    MySqlWarehouse(mysql_server).publish(CleanBars, bars)
+    monkeypatch.setattr(MySqlServer, "requires_tls", True)
+    monkeypatch.setattr(transfer, "_read_in_time", None)
+    assert MySqlWarehouse(mysql_server).read(CleanBars).equals(bars)
