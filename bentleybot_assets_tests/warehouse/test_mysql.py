@@ -540,7 +540,7 @@ def test_a_log_is_indexed_by_session_and_keyed_by_delivery() -> None:
 
 def test_where_tls_is_asked_for_nothing_is_read_in_clear(mysql_server: MySqlServer, monkeypatch) -> None:
     encrypted = replace(mysql_server, options={"ssl_mode": "required"})
-    with pytest.raises(MySqlError, match="(?i)ssl|tls"):
+    with pytest.raises(MySqlError, match=r"(?i)ssl|tls"):
         MySqlWarehouse(encrypted).read(CleanBars)
 
     bars = clean_bars()
