@@ -29,6 +29,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bentleybot_assets.backup import BackupError, Outcome, back_up, restore_from
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
 from bentleybot_assets.databases import upgrade
@@ -69,7 +70,7 @@ def _explained() -> Iterator[None]:
 
     try:
         yield
-    except (LedgerError, MySqlError) as error:
+    except (BackupError, LedgerError, MySqlError) as error:
         _fail(str(error))
     except OSError as error:
         if error.filename is None:
@@ -190,6 +191,27 @@ def doctor() -> None:
     out.print(shown)
     if any(level == "fail" for level, _, _ in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+@_explained()
+def backup(file: Annotated[Path, typer.Argument(help="Archive to write, a new .tar.gz.")]) -> None:
+    """Put the whole desk in one file, while no run is at work."""
+    _print_outcome(f"The desk is in {file}", back_up(_settings(), file, before_waiting=_say_who_is_at_work))
+
+
+@app.command()
+@_explained()
+def restore(file: Annotated[Path, typer.Argument(help="Archive that `bentleybot backup` wrote.")]) -> None:
+    """Bring a desk back from its backup, where there is none yet."""
+    settings = _settings()
+    _print_outcome(f"The desk is back in {settings.home}", restore_from(settings, file))
+
+
+def _print_outcome(done: str, outcome: Outcome) -> None:
+    out.print(f"{done}: {outcome.members:,} members, {outcome.size_bytes / 2**20:.1f} MiB.", highlight=False)
+    for words in outcome.left_out:
+        err.print(f"[yellow]NOT IN IT[/] {escape(words)}", highlight=False, soft_wrap=True)
 
 
 def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
