@@ -54,6 +54,7 @@ _IN_ORDER = ("warehouse", "reports", "ledger.db", "mlflow.db", "dagster", "mlflo
 
 _LOOKS = 20
 _COMPRESSION = 3
+_CHUNK = 2**20
 _SQLITE = b"SQLite format 3\x00"
 _JOURNALS = ("-journal", "-shm", "-wal")
 _LOCATIONS = {
@@ -207,16 +208,16 @@ def _dagster_folder(settings: Settings) -> Path | None:
     from dagster._core.instance.ref import InstanceRef
 
     here = Path.cwd()
-    if settings.dagster_home is not None:
-        base = config = settings.dagster_home
-        overrides: dict[str, Any] = {}
-    else:
-        base, overrides = settings.home / "dagster", dagster_storage(settings)
-        config = here if (here / "dagster.yaml").exists() else base
-    storage = InstanceRef.from_dir(str(base), config_dir=str(config), overrides=overrides).storage_data
+    base = settings.dagster_home or settings.home / "dagster"
+    # Dagster wants a folder that exists, which is not so before the first run.
+    existing = base if base.is_dir() else here
+    config = here if settings.dagster_home is None and (here / "dagster.yaml").exists() else existing
+    overrides = {} if settings.dagster_home else dagster_storage(settings)
+    storage = InstanceRef.from_dir(str(existing), config_dir=str(config), overrides=overrides).storage_data
     if "sqlite" not in storage.module_name:
         return None
-    return here / str(storage.config_dict.get("base_dir", base))
+    stated = str(storage.config_dict.get("base_dir", existing))
+    return base if stated == str(existing) else here / stated
 
 
 class _Writer:
@@ -381,6 +382,10 @@ def _verified(archive: tarfile.TarFile, file: Path) -> dict[str, Any]:
             manifest = _read_manifest(_content(archive, member).read(), file)
         else:
             found[member.name] = _fingerprint(archive, member, file)
+    # To the very end, where gzip keeps the checksum of all, so of the manifest too.
+    assert archive.fileobj is not None  # noqa: S101 - it was opened
+    while archive.fileobj.read(_CHUNK):
+        pass
     if not manifest:
         raise _damaged(file, f"it has no {_MANIFEST}")
     members = manifest["members"]
@@ -396,6 +401,8 @@ def _verified(archive: tarfile.TarFile, file: Path) -> dict[str, Any]:
 
 def _fingerprint(archive: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> dict[str, str]:
     """A member as the manifest describes it."""
+    if not member.name.startswith((f"{_HOME}/", f"{_DATABASES}/")):
+        raise _damaged(file, f"{member.name} has no place in a desk")
     if member.isreg():
         return {"sha256": hashlib.file_digest(_content(archive, member), "sha256").hexdigest()}  # type: ignore[arg-type]
     if not member.issym():

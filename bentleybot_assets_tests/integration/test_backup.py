@@ -1,0 +1,236 @@
+"""A finished desk is backed up and comes back elsewhere: all it holds is equal, and its next run continues."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pymysql
+import pytest
+from mlflow import MlflowClient
+
+from bentleybot_assets.backup import _options_file, _quoted
+from bentleybot_assets.contracts._base import contract_for
+from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.resources.mlflow import Mlflow
+from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
+from bentleybot_assets_tests.architecture.test_keys import EXPECTED
+from bentleybot_assets_tests.integration.desk import SESSION, Desk
+from bentleybot_assets_tests.integration.test_session_run import content, instance_of, ledger_rows
+from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
+
+DAY = date.fromisoformat(SESSION)
+
+
+def models(tracking_uri: str) -> list[tuple[str, str, dict[str, str], dict[str, str]]]:
+    """Every registered version, its tags, and who has which alias."""
+    client = MlflowClient(tracking_uri, tracking_uri)
+    registered = {model.name: dict(model.aliases) for model in client.search_registered_models()}
+    versions = client.search_model_versions()
+    return sorted((each.name, each.version, dict(each.tags), registered[each.name]) for each in versions)
+
+
+def require_models_below(home: Path, tracking_uri: str) -> None:
+    """The models of a desk are its own, in its folder, and load: their hashes are looked at."""
+    client = MlflowClient(tracking_uri, tracking_uri)
+    resource = Mlflow(tracking_uri=tracking_uri, artifact_root=str(home / "mlflow"))
+    versions = client.search_model_versions()
+    assert versions
+    for version in versions:
+        assert version.source.startswith((home / "mlflow").as_uri())
+        assert resource.load(version.tags["model_version"]) is not None
+
+
+def without_replaced_versions(desk: Desk, found: dict[str, bytes | str]) -> dict[str, bytes | str]:
+    """A version that no table points to is kept for its readers, and is not in an archive."""
+    links = [path for path in (desk.home / "warehouse").rglob("*") if path.is_symlink()]
+    current = tuple(f"{link.resolve().relative_to(desk.home.resolve())}/" for link in links)
+    assert len(current) >= len(EXPECTED) - 3  # all but the three of the raw log
+    return {name: value for name, value in found.items() if ".versions/" not in name or name.startswith(current)}
+
+
+def runs_of(desk: Desk) -> list[tuple[str, str]]:
+    with instance_of(desk) as instance:
+        return sorted((run.run_id, run.status.value) for run in instance.get_runs())
+
+
+def test_an_embedded_desk_comes_back_in_another_folder_and_continues(finished_desk: Desk, tmp_path: Path) -> None:
+    archive = tmp_path / "desk.tar.gz"
+    before, rows, runs = content(finished_desk), ledger_rows(finished_desk), runs_of(finished_desk)
+    registered = models(f"sqlite:///{finished_desk.home}/mlflow.db")
+    said = finished_desk.run("bentleybot", "backup", str(archive))
+    assert str(archive) in "".join(said.stdout.split())
+    assert said.stderr == ""
+
+    desk = Desk.fresh(tmp_path / "elsewhere")
+    assert desk.run("bentleybot", "restore", str(archive)).stderr == ""
+    kept = without_replaced_versions(finished_desk, before)
+    assert content(desk) == kept
+    assert ledger_rows(desk) == rows
+    assert runs_of(desk) == runs
+    store = f"sqlite:///{desk.home}/mlflow.db"
+    assert models(store) == registered
+    require_models_below(desk.home, store)
+
+    printed = desk.run("bentleybot", "run").stdout
+    assert f"{SESSION} was decided before; its decision stands." in printed
+    assert content(desk) == kept
+    assert ledger_rows(desk) == rows
+    assert len(runs_of(desk)) == len(runs) + 1
+    assert models(store) == registered
+
+
+@dataclass(frozen=True)
+class ProductionDesk(Desk):
+    """A desk on a MySQL server."""
+
+    server: MySqlServer | None = None
+
+    @classmethod
+    def at(cls, folder: Path, server: MySqlServer) -> ProductionDesk:
+        desk = Desk.fresh(
+            folder,
+            BENTLEYBOT_PROFILE="production",
+            MYSQL_HOST=server.host,
+            MYSQL_PORT=str(server.port),
+            MYSQL_USER=server.user,
+            MYSQL_PASSWORD=server.password,
+            MYSQL_DATABASE=server.database,
+        )
+        return cls(desk.folder, desk.variables, server)
+
+    def rows(self, query: str, database: str = "") -> tuple[tuple[Any, ...], ...]:
+        assert self.server is not None
+        with closing(self.server.at(self.server.database + database).connect(table="x")) as connection:
+            cursor = connection.cursor()
+            cursor.execute(query)
+            return cursor.fetchall()
+
+    def all(self) -> dict[str, Any]:
+        """Everything that a backup holds."""
+        assert self.server is not None
+        warehouse = MySqlWarehouse(self.server)
+        return {key: warehouse.read(contract_for(key.split("/"))) for key in EXPECTED} | {
+            "orders": self.rows("SELECT * FROM orders ORDER BY order_id"),
+            "models": models(self.mlflow),
+            "reports": {path.name: path.read_bytes() for path in (self.home / "reports").rglob("*") if path.is_file()},
+        }
+
+    def runs(self) -> tuple[tuple[Any, ...], ...]:
+        return self.rows("SELECT run_id, status FROM runs ORDER BY run_id", "_dagster")
+
+    @property
+    def mlflow(self) -> str:
+        assert self.server is not None
+        url = self.server.at(f"{self.server.database}_mlflow").sqlalchemy_url().set(query={})
+        return url.render_as_string(hide_password=False)
+
+
+def require_equal(left: dict[str, Any], right: dict[str, Any]) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        same = value.equals(right[name]) if isinstance(value, pl.DataFrame) else value == right[name]
+        assert same, name
+
+
+@pytest.fixture(scope="module")
+def production(mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) -> tuple[ProductionDesk, Path]:
+    """A desk on the server on which the newest session was run, and its backup."""
+    folder = tmp_path_factory.mktemp("production")
+    desk = ProductionDesk.at(folder / "desk", mariadb.database("backed_up"))
+    desk.run("bentleybot", "run", "--session", SESSION)
+    assert desk.run("bentleybot", "backup", str(folder / "desk.tar.gz")).stderr == ""
+    return desk, folder / "desk.tar.gz"
+
+
+def test_a_production_desk_comes_back_in_empty_databases_and_continues(production, mariadb: MariaDb, tmp_path) -> None:
+    original, archive = production
+    desk = ProductionDesk.at(tmp_path / "elsewhere", mariadb.database("restored"))
+    assert desk.run("bentleybot", "restore", str(archive)).stderr == ""
+    before, runs = desk.all(), desk.runs()
+    require_equal(original.all(), before)
+    assert runs == original.runs()
+    require_models_below(desk.home, desk.mlflow)
+
+    printed = desk.run("bentleybot", "run").stdout
+    assert f"{SESSION} was decided before; its decision stands." in printed
+    require_equal(desk.all(), before)
+    assert len(desk.runs()) == len(runs) + 1
+
+
+def test_databases_that_were_dropped_are_created_where_the_user_may(production, mariadb: MariaDb, tmp_path) -> None:
+    _, archive = production
+    server = mariadb.database("dropped")
+    mariadb.as_root(*(f"DROP DATABASE dropped{suffix}" for suffix in ("", "_dagster", "_mlflow")))
+    desk = ProductionDesk.at(tmp_path / "elsewhere", server)
+    desk.run("bentleybot", "restore", str(archive))
+    require_equal(production[0].all(), desk.all())
+
+
+def test_a_database_that_the_user_may_not_create_is_named_with_the_statement(production, mariadb, tmp_path) -> None:
+    server = mariadb.database("allowed").at("forbidden")
+    result = ProductionDesk.at(tmp_path / "desk", server).run("bentleybot", "restore", str(production[1]), check=False)
+    assert result.returncode == 2
+    assert "CREATE DATABASE `forbidden` CHARACTER SET utf8mb4" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("suffix", ["", "_dagster", "_mlflow"])
+def test_a_database_that_holds_something_is_left_alone(production, mariadb: MariaDb, tmp_path, suffix: str) -> None:
+    desk = ProductionDesk.at(tmp_path / "desk", mariadb.database("taken"))
+    mariadb.as_root(f"CREATE TABLE taken{suffix}.precious (a INT)")
+    result = desk.run("bentleybot", "restore", str(production[1]), check=False)
+    assert result.returncode == 2
+    assert f"database taken{suffix} is not empty: it has table precious" in " ".join(result.stderr.split())
+    assert PASSWORD not in result.stderr
+    assert not desk.home.exists()
+    found = mariadb.as_root("SELECT table_name FROM information_schema.tables WHERE table_schema LIKE 'taken%'")
+    assert found == [("precious",)]
+
+
+def test_no_secret_is_in_the_archive(production) -> None:
+    with tarfile.open(production[1]) as archive:
+        assert {"databases/tables.sql", "databases/dagster.sql", "databases/mlflow.sql"} <= set(archive.getnames())
+        for member in archive:
+            content = archive.extractfile(member).read() if member.isreg() else b""
+            assert PASSWORD.encode() not in content, member.name
+            assert PASSWORD.replace("'", "\\'").encode() not in content, member.name
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"MYSQL_PASSWORD": "w-r-o-n-g"}, "Check MYSQL_USER and MYSQL_PASSWORD"),
+        ({"MYSQL_DATABASE": "nowhere"}, "there is no database nowhere"),
+        ({"PATH": "/nonexistent"}, "Install the package mariadb-client"),
+    ],
+)
+def test_what_stops_a_backup_is_one_clear_line(production, tmp_path: Path, changed, message: str) -> None:
+    desk = production[0]
+    there = replace(desk, variables={**desk.variables, **changed})
+    result = there.run("bentleybot", "backup", str(tmp_path / "desk.tar.gz"), check=False)
+    assert result.returncode == 2
+    assert message in " ".join(result.stderr.split())
+    assert "w-r-o-n-g" not in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("password", ["plain", "a b#c;d", "\"'\\", "\\n\\s\\\\", "'quoted'", '"quoted"', "ä€=[x]"])
+def test_the_servers_programs_read_any_password(mariadb: MariaDb, tmp_path: Path, password: str) -> None:
+    connection = pymysql.connect(unix_socket=mariadb.socket, user="root", autocommit=True, charset="utf8mb4")
+    with closing(connection):
+        connection.cursor().execute("CREATE OR REPLACE USER 'odd'@'127.0.0.1' IDENTIFIED BY %s", [password])
+    assert "\n" not in _quoted(password)
+    client = shutil.which("mariadb")
+    file = _options_file(MySqlServer("127.0.0.1", mariadb.port, "odd", password, "x"), client, tmp_path)
+    assert file.stat().st_mode & 0o777 == 0o600
+    answer = subprocess.run([client, f"--defaults-file={file}", "-e", "SELECT 1"], capture_output=True, check=False)
+    assert answer.returncode == 0, answer.stderr
