@@ -174,15 +174,17 @@ def restore_from(settings: Settings, file: Path) -> Outcome:
             restored.mkdir(exist_ok=True)
             old, new = manifest["mlflow_artifacts"], (home / "mlflow").as_uri()
             if databases is not None:
-                _load(databases, client, workshop)
-            elif (restored / "mlflow.db").exists():
-                _move_artifacts(_sqlite_engine(restored / "mlflow.db"), old, new)
-            if databases is not None and (workshop / _DATABASES / "mlflow.sql").exists():
-                with databases.explained():
-                    _move_artifacts(databases.engine("mlflow"), old, new)
-            os.sync()
-            # Over nothing or an empty folder; the kernel refuses any other.
-            restored.rename(home)
+                databases.create_missing()
+            with _half_done_named(databases):
+                if databases is not None:
+                    _load(databases, client, workshop)
+                    if (workshop / _DATABASES / "mlflow.sql").exists():
+                        _move_artifacts(databases.engine("mlflow"), old, new)
+                elif (restored / "mlflow.db").exists():
+                    _move_artifacts(_sqlite_engine(restored / "mlflow.db"), old, new)
+                os.sync()
+                # Over nothing or an empty folder; the kernel refuses any other.
+                restored.rename(home)
     return Outcome(len(manifest["members"]), file.stat().st_size, (*manifest["left_out"], *elsewhere(settings)))
 
 
@@ -683,8 +685,24 @@ def _dumped(settings: Settings, scratch: Path) -> dict[str, Path]:
     return files
 
 
+@contextmanager
+def _half_done_named(databases: _Databases | None) -> Iterator[None]:
+    """Say what is left in databases, which unlike folders cannot be put in place at once."""
+    if databases is None:
+        yield
+        return
+    try:
+        with databases.explained():
+            yield
+    except (BackupError, OSError) as error:
+        names = ", ".join(databases.name(dump) for dump in _SUFFIXES)
+        raise BackupError(
+            f"{error} The databases {names} are half restored: run nothing on them; let an administrator drop and "
+            "create them, mend that, and restore again."
+        ) from error
+
+
 def _load(databases: _Databases, program: str, workshop: Path) -> None:
-    databases.create_missing()
     options = _options_file(databases.server, program, workshop)
     for dump in _LOADED_LAST:
         file = workshop / _DATABASES / f"{dump}.sql"
@@ -701,15 +719,16 @@ def _load(databases: _Databases, program: str, workshop: Path) -> None:
         with file.open("rb") as sql:
             done = subprocess.run(command, stdin=sql, capture_output=True, check=False, env={})  # noqa: S603 - as above
         if done.returncode != 0:
-            raise _refused(databases.server.at(databases.name(dump)), program, done.stderr, "It is half restored: ")
+            raise _refused(databases.server.at(databases.name(dump)), program, done.stderr)
 
 
-def _refused(server: MySqlServer, program: str, said: bytes, state: str = "") -> BackupError:
+def _refused(server: MySqlServer, program: str, said: bytes) -> BackupError:
     words = " ".join(said.decode(errors="replace").split())
     if server.password:
         words = words.replace(server.password, "****")
-    remedy = "let an administrator drop and create it, mend that, and run again." if state else "Mend that, run again."
-    return BackupError(f"{server.shown}: {Path(program).name} failed: {words or 'it said nothing'}. {state}{remedy}")
+    return BackupError(
+        f"{server.shown}: {Path(program).name} failed: {words or 'it said nothing'}. Mend that, then run again."
+    )
 
 
 def _program(names: Sequence[str]) -> str:

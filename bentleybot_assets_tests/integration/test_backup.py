@@ -7,7 +7,6 @@ import subprocess
 import tarfile
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from bentleybot_assets_tests.integration.desk import SESSION, Desk
 from bentleybot_assets_tests.integration.test_session_run import content, instance_of, ledger_rows
 from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
 
-DAY = date.fromisoformat(SESSION)
+SUFFIXES = ("", "_dagster", "_mlflow")
 
 
 def models(tracking_uri: str) -> list[tuple[str, str, dict[str, str], dict[str, str]]]:
@@ -168,7 +167,7 @@ def test_a_production_desk_comes_back_in_empty_databases_and_continues(productio
 def test_databases_that_were_dropped_are_created_where_the_user_may(production, mariadb: MariaDb, tmp_path) -> None:
     _, archive = production
     server = mariadb.database("dropped")
-    mariadb.as_root(*(f"DROP DATABASE dropped{suffix}" for suffix in ("", "_dagster", "_mlflow")))
+    mariadb.as_root(*(f"DROP DATABASE dropped{suffix}" for suffix in SUFFIXES))
     desk = ProductionDesk.at(tmp_path / "elsewhere", server)
     desk.run("bentleybot", "restore", str(archive))
     require_equal(production[0].all(), desk.all())
@@ -182,7 +181,26 @@ def test_a_database_that_the_user_may_not_create_is_named_with_the_statement(pro
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("suffix", ["", "_dagster", "_mlflow"])
+def test_a_restore_that_the_server_stops_says_what_is_left(production, mariadb: MariaDb, tmp_path: Path) -> None:
+    server = replace(mariadb.database("half"), user="weak")
+    mariadb.as_root(
+        f"CREATE OR REPLACE USER 'weak'@'127.0.0.1' IDENTIFIED BY '{PASSWORD.replace(chr(39), chr(39) * 2)}'",
+        *(f"GRANT SELECT, CREATE, ALTER, REFERENCES ON half{each}.* TO 'weak'@'127.0.0.1'" for each in SUFFIXES),
+    )
+    desk = ProductionDesk.at(tmp_path / "desk", server)
+    result = desk.run("bentleybot", "restore", str(production[1]), check=False)
+    assert result.returncode == 2
+    said = " ".join(result.stderr.split())
+    assert "INSERT command denied to user" in said
+    assert "The databases half, half_mlflow, half_dagster are half restored" in said
+    assert PASSWORD not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["desk"]
+    assert not desk.home.exists()
+    again = desk.run("bentleybot", "restore", str(production[1]), check=False)
+    assert "database half_dagster is not empty" in " ".join(again.stderr.split())
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_database_that_holds_something_is_left_alone(production, mariadb: MariaDb, tmp_path, suffix: str) -> None:
     desk = ProductionDesk.at(tmp_path / "desk", mariadb.database("taken"))
     mariadb.as_root(f"CREATE TABLE taken{suffix}.precious (a INT)")
