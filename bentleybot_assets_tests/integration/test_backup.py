@@ -15,7 +15,7 @@ import pymysql
 import pytest
 from mlflow import MlflowClient
 
-from bentleybot_assets.backup import _options_file, _quoted
+from bentleybot_assets.backup.databases import _quoted, options_file
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.resources.mlflow import Mlflow
@@ -248,7 +248,7 @@ def test_the_servers_programs_read_any_password(mariadb: MariaDb, tmp_path: Path
         connection.cursor().execute("CREATE OR REPLACE USER 'odd'@'127.0.0.1' IDENTIFIED BY %s", [password])
     assert "\n" not in _quoted(password)
     client = shutil.which("mariadb")
-    file = _options_file(MySqlServer("127.0.0.1", mariadb.port, "odd", password, "x"), client, tmp_path)
+    file = options_file(MySqlServer("127.0.0.1", mariadb.port, "odd", password, "x"), client, tmp_path)
     assert file.stat().st_mode & 0o777 == 0o600
     answer = subprocess.run([client, f"--defaults-file={file}", "-e", "SELECT 1"], capture_output=True, check=False)
     assert answer.returncode == 0, answer.stderr

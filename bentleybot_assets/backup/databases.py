@@ -1,0 +1,326 @@
+"""The databases of a desk: dumped and loaded by the server's own programs, and told where their files are now.
+
+Does not belong here: archives (``archive``).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from bentleybot_assets.backup.archive import DATABASES, BackupError
+from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_SUFFIXES = {"tables": "", "mlflow": "_mlflow", "dagster": "_dagster"}
+"""Dump to what its database is called after ``$MYSQL_DATABASE``."""
+
+_LOAD_ORDER = ("dagster", "mlflow", "tables")
+"""Orders come last, so that databases which are half there do not pass for a desk without any."""
+
+_DUMP = ("mariadb-dump", "mysqldump")
+CLIENT = ("mariadb", "mysql")
+_ALL = "of the desk's databases"
+_SANDBOX = b"/*M!999999\\- enable the sandbox mode */"
+
+_LOCATIONS = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Where MLflow's database states folders of this machine."""
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The databases of a production desk."""
+
+    server: MySqlServer
+    has_mlflow: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Databases:
+        """Those that the settings name; nothing is opened."""
+        password = settings.mysql_password
+        server = MySqlServer(
+            str(settings.mysql_host),
+            settings.mysql_port,
+            str(settings.mysql_user),
+            password.get_secret_value() if password else "",
+            str(settings.mysql_database),
+            dict(settings.mysql),
+        )
+        return cls(server, has_mlflow=settings.mlflow_url is None)
+
+    def name(self, dump: str) -> str:
+        """What the server calls the database of a dump."""
+        return f"{self.server.database}{_SUFFIXES[dump]}"
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """The server's errors as ours."""
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            yield
+        except MySqlError as error:
+            raise BackupError(str(error)) from error
+        except DBAPIError as error:
+            cause = error.orig or error
+            raise BackupError(str(self.server.explained(cause, "of MLflow"))) from error
+
+    def engine(self, dump: str) -> Engine:
+        """For SQLAlchemy, in the database of a dump."""
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
+
+        server = self.server.at(self.name(dump))
+        return create_engine(server.sqlalchemy_url(), poolclass=NullPool, connect_args=server.arguments())
+
+    def present(self) -> dict[str, str | None]:
+        """Each database that exists, with its first table if it has one."""
+        names = [self.name(dump) for dump in _SUFFIXES]
+        marks = ", ".join(["%s"] * len(names))
+        with (
+            self.explained(),
+            closing(self.server.at("information_schema").connect(table=_ALL)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(
+                "SELECT s.schema_name, MIN(t.table_name) FROM information_schema.schemata s "  # noqa: S608 - placeholders
+                "LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name "
+                f"WHERE s.schema_name IN ({marks}) GROUP BY s.schema_name",
+                names,
+            )
+            return dict(cursor.fetchall())
+
+    def to_dump(self) -> dict[str, str]:
+        """Dump to database, for every one that the desk uses."""
+        present = self.present()
+        wanted = {dump: self.name(dump) for dump in _SUFFIXES}
+        if not self.has_mlflow and wanted["mlflow"] not in present:
+            del wanted["mlflow"]
+        for database in wanted.values():
+            if database not in present:
+                raise BackupError(
+                    f"{self.server.shown}: there is no database {database}, or this user may not see it. Check "
+                    "MYSQL_DATABASE; `bentleybot db upgrade` creates what is missing, or prints the GRANT."
+                )
+        if present[wanted["tables"]] is None:
+            raise BackupError(
+                f"{self.server.shown}: database {wanted['tables']} has no table, so there is nothing to back up. "
+                "Check MYSQL_DATABASE, or run `bentleybot run` first."
+            )
+        return wanted
+
+    def require_empty(self) -> None:
+        """Refuse databases that have a table."""
+        for database, table in sorted(self.present().items()):
+            if table is not None:
+                raise BackupError(
+                    f"{self.server.shown}: database {database} is not empty: it has table {table}. A restore "
+                    "overwrites nothing: set MYSQL_DATABASE to another name, or, if this is what an interrupted "
+                    f"restore left, let an administrator DROP DATABASE `{database}` and run again."
+                )
+
+    def create_missing(self) -> None:
+        """Create the databases that are not there, or say with which statement an administrator does."""
+        present = self.present()
+        for dump in _SUFFIXES:
+            if (database := self.name(dump)) in present:
+                continue
+            statement = f"CREATE DATABASE `{database}` CHARACTER SET utf8mb4"
+            try:
+                with (
+                    closing(self.server.at("information_schema").connect(table=_ALL)) as connection,
+                    self.server.named_errors(_ALL),
+                ):
+                    connection.cursor().execute(statement)
+            except MySqlError as error:
+                raise BackupError(
+                    f"{self.server.shown}: there is no database {database}, and this user may not create it "
+                    f"(error {error.code}). Let an administrator run: {statement}; GRANT ALL ON `{database}`.* TO the "
+                    "user of MYSQL_USER."
+                ) from error
+
+
+@contextmanager
+def half_done_named(databases: Databases | None) -> Iterator[None]:
+    """Say what is left in databases, which unlike folders cannot be put in place at once."""
+    if databases is None:
+        yield
+        return
+    try:
+        with databases.explained():
+            yield
+    except (BackupError, OSError) as error:
+        names = ", ".join(databases.name(dump) for dump in _SUFFIXES)
+        raise BackupError(
+            f"{error} The databases {names} are half restored: run nothing on them; let an administrator drop and "
+            "create them, mend that, and restore again."
+        ) from error
+
+
+def dumped(settings: Settings, scratch: Path) -> dict[str, Path]:
+    """The databases as SQL files without their names, all of one moment."""
+    databases = Databases.of(settings)
+    program = program_of(_DUMP)
+    wanted = databases.to_dump()
+    options = options_file(databases.server, program, scratch)
+    command = [
+        program,
+        f"--defaults-file={options}",
+        "--single-transaction",
+        "--skip-lock-tables",
+        "--skip-add-drop-table",  # a restore must not drop
+        "--skip-add-locks",  # nor need a right beyond creating and filling tables
+        "--no-create-db",
+        "--no-tablespaces",
+        "--hex-blob",
+        "--quick",
+        "--max-allowed-packet=1G",
+        "--default-character-set=utf8mb4",
+        *([] if _is_mariadb(program) else ["--set-gtid-purged=OFF", "--column-statistics=0"]),
+        "--databases",
+        *wanted.values(),
+    ]
+    starts = {f"USE `{database}`;".encode(): dump for dump, database in wanted.items()}
+    files = {dump: scratch / f"{dump}.sql" for dump in wanted}
+    header: list[bytes] = []
+    with (scratch / "errors").open("w+b") as said, ExitStack() as opened:
+        dumping = opened.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env={}))  # noqa: S603 - no shell; names are checked
+        assert dumping.stdout is not None  # noqa: S101 - asked for above
+        target: IO[bytes] | None = None
+        # Line breaks inside values are escaped: what begins a line was written by the program.
+        for line in dumping.stdout:
+            if (dump := starts.get(line.rstrip())) is not None:
+                target = opened.enter_context(files[dump].open("wb"))
+                target.writelines(header)
+            elif target is not None:
+                target.write(line)
+            elif line.rstrip() != _SANDBOX:  # which MySQL's own client cannot read
+                header.append(line)
+        status = dumping.wait()
+        options.unlink()
+        if status != 0:
+            said.seek(0)
+            raise _refused(databases.server, program, said.read())
+    if missing := [wanted[dump] for dump, file in files.items() if not file.exists()]:
+        raise BackupError(f"{databases.server.shown}: {program} wrote nothing of {', '.join(missing)}. Report this.")
+    return files
+
+
+def load(databases: Databases, program: str, workshop: Path) -> None:
+    """Fill the databases from the dumps that were unpacked in ``workshop``."""
+    options = options_file(databases.server, program, workshop)
+    for dump in _LOAD_ORDER:
+        file = workshop / DATABASES / f"{dump}.sql"
+        if not file.exists():
+            continue
+        command = [
+            program,
+            f"--defaults-file={options}",
+            "--binary-mode",  # the file is SQL: no command of the client in it is obeyed
+            "--max-allowed-packet=1G",
+            "--default-character-set=utf8mb4",
+            databases.name(dump),
+        ]
+        with file.open("rb") as sql:
+            done = subprocess.run(command, stdin=sql, capture_output=True, check=False, env={})  # noqa: S603 - as above
+        if done.returncode != 0:
+            raise _refused(databases.server.at(databases.name(dump)), program, done.stderr)
+
+
+def _refused(server: MySqlServer, program: str, said: bytes) -> BackupError:
+    words = " ".join(said.decode(errors="replace").split())
+    if server.password:
+        words = words.replace(server.password, "****")
+    return BackupError(
+        f"{server.shown}: {Path(program).name} failed: {words or 'it said nothing'}. Mend that, then run again."
+    )
+
+
+def sqlite_engine(file: Path) -> Engine:
+    """For SQLAlchemy, on a file."""
+    from sqlalchemy import URL, create_engine
+    from sqlalchemy.pool import NullPool
+
+    return create_engine(URL.create("sqlite", database=str(file)), poolclass=NullPool)
+
+
+def move_artifacts(engine: Engine, old: str, new: str) -> None:
+    """Say in MLflow's database that what was below folder ``old`` is below ``new``."""
+    import sqlalchemy as sa
+
+    if old == new:
+        return
+    with engine.begin() as connection:
+        present = sa.inspect(connection).get_table_names()
+        for table, columns in _LOCATIONS.items():
+            if table not in present:
+                continue
+            for name in columns:
+                column = sa.column(name, sa.String)
+                moved = sa.literal(new, sa.String) + sa.func.substr(column, len(old) + 1, type_=sa.String)
+                is_below = sa.func.substr(column, 1, len(old) + 1) == f"{old}/"
+                connection.execute(
+                    sa.update(sa.table(table, column)).where(is_below | (column == old)).values({name: moved})
+                )
+
+
+def program_of(names: Sequence[str]) -> str:
+    """The first of the programs that this machine has."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    raise BackupError(
+        f"Neither {' nor '.join(names)} is on this machine's PATH. Install the package mariadb-client (or MySQL's own, "
+        "mysql-client), then run again."
+    )
+
+
+def _is_mariadb(program: str) -> bool:
+    told = subprocess.run([program, "--version"], capture_output=True, check=False, env={}).stdout  # noqa: S603 - ours
+    return b"MariaDB" in told
+
+
+def options_file(server: MySqlServer, program: str, folder: Path) -> Path:
+    """The account, in a file that nobody else can read: command lines are there for all to see."""
+    lines = {"user": server.user, "password": server.password}
+    if server.host.startswith("/"):
+        lines["socket"] = server.host
+    else:
+        lines |= {"host": server.host, "port": str(server.port), "protocol": "tcp"}
+    options = server.options
+    lines |= {name.replace("_", "-"): options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
+    if "connect_timeout" in options:
+        lines["loose-connect-timeout"] = options["connect_timeout"]
+    mode = options.get("ssl_mode", "required" if "ssl_ca" in options else None)
+    content = ["[client]", *(f"{name}={_quoted(value)}" for name, value in lines.items()), *_tls(program, mode)]
+    file = folder / "account.cnf"
+    file.touch(mode=0o600)
+    file.write_text("\n".join(content) + "\n", encoding="utf-8")
+    return file
+
+
+def _tls(program: str, mode: str | None) -> list[str]:
+    if not _is_mariadb(program):
+        return [f"ssl-mode={mode.upper()}"] if mode else []
+    if mode == "disabled":
+        return ["skip-ssl"]
+    verified = mode in ("verify_ca", "verify_identity")
+    return [*(["ssl"] if mode else []), "ssl-verify-server-cert" if verified else "skip-ssl-verify-server-cert"]
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
