@@ -1,5 +1,7 @@
 """A MariaDB server of the tests' own: private folder, loopback port, killed and started again as a test wants.
 
+Where the environment variable TEST_MYSQLD names the server program of a MySQL, that is tested instead.
+
 Does not belong here: what is kept in it.
 """
 
@@ -20,6 +22,7 @@ from bentleybot_assets.mysql import MySqlServer
 
 MISSING = "needs the package mariadb-server"
 PASSWORD = "p@ss:w/r%d'"  # noqa: S105 - of a server that lives as long as the tests
+MYSQLD = os.environ.get("TEST_MYSQLD")
 _OPTIONS = (
     "--no-defaults",
     "--bind-address=127.0.0.1",
@@ -29,11 +32,13 @@ _OPTIONS = (
     "--skip-log-bin",
     "--max-connections=60",
 )
+_ROOT_WITHOUT_PASSWORD = ("--auth-root-authentication-method=normal", "--skip-test-db")
+_OF_MYSQL = ("--mysqlx=OFF", "--secure-file-priv=NULL")
 
 
 def is_installed() -> bool:
     """Whether this machine has the server's programs."""
-    return all(shutil.which(name) for name in ("mariadbd", "mariadb-install-db"))
+    return bool(MYSQLD) or all(shutil.which(name) for name in ("mariadbd", "mariadb-install-db"))
 
 
 @dataclass
@@ -54,15 +59,10 @@ class MariaDb:
     def install(self) -> None:
         """Make the data folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        of_mariadb = (shutil.which("mariadb-install-db") or "", "--no-defaults", *_ROOT_WITHOUT_PASSWORD)
+        of_mysql = (MYSQLD or "", "--no-defaults", "--initialize-insecure")
         subprocess.run(
-            [
-                shutil.which("mariadb-install-db") or "",
-                "--no-defaults",
-                f"--datadir={self.folder / 'data'}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                *self._as_root(),
-            ],
+            [*(of_mysql if MYSQLD else of_mariadb), f"--datadir={self.folder / 'data'}", *self._as_root()],
             check=True,
             capture_output=True,
         )
@@ -75,8 +75,9 @@ class MariaDb:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    shutil.which("mariadbd") or "",
+                    MYSQLD or shutil.which("mariadbd") or "",
                     *_OPTIONS,
+                    *(_OF_MYSQL if MYSQLD else ()),
                     *self._as_root(),
                     f"--datadir={self.folder / 'data'}",
                     f"--socket={self.socket}",

@@ -174,7 +174,8 @@ def test_a_server_that_is_new_enough_is_taken(mysql_server: MySqlServer, version
 def test_warehouse_and_ledger_refuse_an_old_server(
     published: MySqlServer, act: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bentleybot_assets.mysql.OLDEST_MARIADB", (99, 0))
+    for oldest in ("OLDEST_MYSQL", "OLDEST_MARIADB"):
+        monkeypatch.setattr(f"bentleybot_assets.mysql.{oldest}", (99, 0))
     assert "99.0 or newer is needed" in refusal(act, published)
 
 
