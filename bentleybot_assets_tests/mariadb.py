@@ -58,28 +58,46 @@ class MariaDb:
 
     def install(self) -> None:
         """Make the data folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
         of_mariadb = (shutil.which("mariadb-install-db") or "", "--no-defaults", *_ROOT_WITHOUT_PASSWORD)
         of_mysql = (MYSQLD or "", "--no-defaults", "--initialize-insecure")
-        subprocess.run(
-            [*(of_mysql if MYSQLD else of_mariadb), f"--datadir={self.folder / 'data'}", *self._as_root()],
-            check=True,
-            capture_output=True,
+        installed = subprocess.run(
+            [*(of_mysql if MYSQLD else of_mariadb), *self._folders(), *self._as_root()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        if installed.returncode != 0:
+            raise RuntimeError(f"The installation ended with {installed.returncode}:\n{installed.stdout}")
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
-        with (self.folder / "server.log").open("ab") as log:
+        """Start it, and wait until it answers: on a free port at first, later on the one that it had."""
+        is_first = self.port == 0
+        while True:
+            if is_first:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", 0))
+                    self.port = probe.getsockname()[1]
+            try:
+                self._start()
+            except RuntimeError as error:
+                # Somebody else took it in between: MariaDB cannot choose a port by itself.
+                if not (is_first and "Address already in use" in str(error)):
+                    raise
+            else:
+                return
+
+    def _start(self) -> None:
+        log_file = self.folder / "server.log"
+        with log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [
                     MYSQLD or shutil.which("mariadbd") or "",
                     *_OPTIONS,
                     *(_OF_MYSQL if MYSQLD else ()),
                     *self._as_root(),
-                    f"--datadir={self.folder / 'data'}",
+                    *self._folders(),
                     f"--socket={self.socket}",
                     f"--pid-file={self.folder / 'pid'}",
                     f"--port={self.port}",
@@ -94,7 +112,7 @@ class MariaDb:
                 self.as_root("SELECT 1")
             except pymysql.err.OperationalError as error:
                 if self._process.poll() is not None:
-                    raise RuntimeError((self.folder / "server.log").read_text()[-3000:]) from error
+                    raise RuntimeError(log_file.read_text()[-3000:]) from error
                 time.sleep(0.05)
             else:
                 return
@@ -145,6 +163,10 @@ class MariaDb:
             *(f"GRANT ALL ON `{each}`.* TO 'desk'@'127.0.0.1'" for each in databases),
         )
         return MySqlServer("127.0.0.1", self.port, "desk", PASSWORD, name)
+
+    def _folders(self) -> list[str]:
+        """All its own: a server that starts removes from its temporary folder what others are still working with."""
+        return [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder / 'tmp'}"]
 
     @staticmethod
     def _as_root() -> list[str]:
