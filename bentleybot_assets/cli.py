@@ -11,7 +11,6 @@ import shutil
 import sqlite3
 import sys
 import uuid
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -33,7 +32,7 @@ from bentleybot_assets.backup import BackupError, Outcome, back_up, restore_from
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
 from bentleybot_assets.databases import upgrade
-from bentleybot_assets.deployment import dagster_storage, resources_of
+from bentleybot_assets.deployment import open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.settings import InvalidSettingsError, Settings
@@ -96,22 +95,20 @@ def run(
 
     ledger = resources["ledger"].open()
     stop = Stop()
-    with (
-        alone(settings.home / ".run.lock", f"session {day}", before_waiting=_say_who_is_at_work),
-        _instance(settings) as instance,
-    ):
+    with alone(settings.home / ".run.lock", f"session {day}", before_waiting=_say_who_is_at_work):
         was_decided = bool(ledger.decided([day], settings.policy.strategy))
-        _close_abandoned_runs(instance)
-        result = _execute(definitions, instance, _DAILY_JOB, day, settings.data_mode)
-        if not result.success:
-            # The refusal comes first: whatever else fails now, nothing may be ordered.
-            stop = refuse(instance, result.run_id, day, ledger)
-            if stop.refusals:
-                brief = _execute(definitions, instance, _BRIEF_JOB, day, settings.data_mode)
-                if not brief.success:
-                    stop = replace(stop, reports=refuse(instance, brief.run_id, day, ledger).reports)
-        alerts = [check.alert() for check in failed_checks_of_run(instance, result.run_id)]
-        resources["notifier"].report(alerts)
+        with open_dagster(settings) as instance:
+            _close_abandoned_runs(instance)
+            result = _execute(definitions, instance, _DAILY_JOB, day, settings.data_mode)
+            if not result.success:
+                # The refusal comes first: whatever else fails now, nothing may be ordered.
+                stop = refuse(instance, result.run_id, day, ledger)
+                if stop.refusals:
+                    brief = _execute(definitions, instance, _BRIEF_JOB, day, settings.data_mode)
+                    if not brief.success:
+                        stop = replace(stop, reports=refuse(instance, brief.run_id, day, ledger).reports)
+            alerts = [check.alert() for check in failed_checks_of_run(instance, result.run_id)]
+            resources["notifier"].report(alerts)
     _print_summary(settings, day, result, stop)
     if was_decided:
         out.print(f"{day} was decided before; its decision stands. To start anew, move {settings.home} away.")
@@ -175,7 +172,7 @@ def sql(
 def upgrade_databases() -> None:
     """Create and migrate the databases of this deployment: ledger, Dagster's history, MLflow's runs."""
     settings = _settings()
-    for step in upgrade(settings, lambda: _instance(settings)):
+    for step in upgrade(settings):
         out.print(step, highlight=False)
 
 
@@ -378,26 +375,6 @@ def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessRes
         out.print("The orders stand; only the report failed. Mend what it names, then run again.")
     if stop.overtaken:
         out.print("Another run has let the session's orders through since; they stand.")
-
-
-@contextmanager
-def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance that `dagster dev` and the `dagster` command use from the same folder and environment."""
-    from dagster._core.instance.ref import InstanceRef
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        if settings.dagster_home is not None:
-            with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-                yield instance
-            return
-        folder = settings.home / "dagster"
-        folder.mkdir(parents=True, exist_ok=True)
-        here = Path.cwd()
-        config = here if (here / "dagster.yaml").exists() else folder
-        ref = InstanceRef.from_dir(str(folder), config_dir=str(config), overrides=dagster_storage(settings))
-        with dg.DagsterInstance.from_ref(ref) as instance:
-            yield instance
 
 
 def _newest_session(settings: Settings) -> date:

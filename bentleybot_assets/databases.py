@@ -6,26 +6,21 @@ Belongs here: the order of it, and what an administrator must grant. Does not be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import closing
 
-import dagster as dg
-
-from bentleybot_assets.deployment import resources_of
+from bentleybot_assets.deployment import mysql_account, open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets.settings import Settings
+
+SUFFIXES = {"tables": "", "dagster": "_dagster", "mlflow": "_mlflow"}
+"""What is kept in a database to how that is called after ``$MYSQL_DATABASE``."""
 
 _MAY_NOT_CREATE = frozenset({1044, 1142, 1227})
 
 
-def upgrade(
-    settings: Settings, open_instance: Callable[[], AbstractContextManager[dg.DagsterInstance]]
-) -> Iterator[str]:
+def upgrade(settings: Settings) -> Iterator[str]:
     """Bring every database to this release; says what it did, step by step.
-
-    Args:
-        settings: of the deployment.
-        open_instance: opens its Dagster instance, once its database is there.
 
     Raises:
         bentleybot_assets.mysql.MySqlError: the server refuses; for a missing database the message has the statements
@@ -34,38 +29,41 @@ def upgrade(
     """
     resources = resources_of(settings)
     if settings.profile == "production":
-        yield from _databases(resources["warehouse"].account.server())
+        yield from create_missing(mysql_account(settings).server())
     resources["ledger"].open().bring_up_to_date()
     yield "ledger: up to date"
-    with open_instance() as instance:
+    with open_dagster(settings) as instance:
         instance.upgrade()
     yield "Dagster's history: up to date"
     resources["mlflow"].upgrade()
     yield "MLflow's runs: up to date"
 
 
-def _databases(server: MySqlServer) -> Iterator[str]:
-    """The three databases, created where they are missing."""
-    names = [server.database, f"{server.database}_dagster", f"{server.database}_mlflow"]
-    connection = server.at("information_schema").connect(table="SCHEMATA")
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT SCHEMA_NAME FROM SCHEMATA")
-            present = {name for (name,) in cursor.fetchall()}
-            for name in names:
-                if name in present:
-                    yield f"database {name}: there"
-                    continue
-                try:
-                    with server.named_errors("SCHEMATA"):
-                        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-                except MySqlError as error:
-                    if error.code not in _MAY_NOT_CREATE:
-                        raise
-                    raise MySqlError(_grant(server, names), error.code) from error
-                yield f"database {name}: created"
-    finally:
-        connection.close()
+def create_missing(server: MySqlServer) -> Iterator[str]:
+    """Create the databases of a desk that are not there; says of each what it found.
+
+    Raises:
+        bentleybot_assets.mysql.MySqlError: this user may not; the message has the statements for an administrator.
+    """
+    names = [f"{server.database}{suffix}" for suffix in SUFFIXES.values()]
+    with (
+        closing(server.at("information_schema").connect(table="SCHEMATA")) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT SCHEMA_NAME FROM SCHEMATA")
+        present = {name for (name,) in cursor.fetchall()}
+        for name in names:
+            if name in present:
+                yield f"database {name}: there"
+                continue
+            try:
+                with server.named_errors("SCHEMATA"):
+                    cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+            except MySqlError as error:
+                if error.code not in _MAY_NOT_CREATE:
+                    raise
+                raise MySqlError(_grant(server, names), error.code) from error
+            yield f"database {name}: created"
 
 
 def _grant(server: MySqlServer, names: list[str]) -> str:
@@ -76,5 +74,5 @@ def _grant(server: MySqlServer, names: list[str]) -> str:
     ]
     return (
         f"{server.shown}: this user may not create databases. An administrator must run (with the host that the user "
-        "connects from in place of %), then run `bentleybot db upgrade` again:\n" + "\n".join(statements)
+        "connects from in place of %), then the command be run again:\n" + "\n".join(statements)
     )

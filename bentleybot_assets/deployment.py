@@ -1,12 +1,16 @@
 """What a deployment is made of: the resources that the settings ask for.
 
-Belongs here: settings to resources, nothing connected. Does not belong here: assets (``defs``), assembling the code
-location (``definitions``).
+Belongs here: settings to resources, nothing connected, and to Dagster's own instance. Does not belong here: assets
+(``defs``), assembling the code location (``definitions``).
 """
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -20,6 +24,9 @@ from bentleybot_assets.resources.reports import ReportFolder
 from bentleybot_assets.resources.warehouse import MySqlWarehouseResource, ParquetWarehouseResource
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
+
+if TYPE_CHECKING:
+    from dagster._core.instance.ref import InstanceRef
 
 
 def resources_of(settings: Settings) -> dict[str, Any]:
@@ -53,8 +60,9 @@ def _in_files(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _on_mysql(settings: Settings) -> dict[str, Any]:
-    account = MySqlAccount(
+def mysql_account(settings: Settings) -> MySqlAccount:
+    """The account of a production deployment; nothing is opened."""
+    return MySqlAccount(
         host=str(settings.mysql_host),
         port=settings.mysql_port,
         user=str(settings.mysql_user),
@@ -62,6 +70,10 @@ def _on_mysql(settings: Settings) -> dict[str, Any]:
         database=str(settings.mysql_database),
         options=dict(settings.mysql),
     )
+
+
+def _on_mysql(settings: Settings) -> dict[str, Any]:
+    account = mysql_account(settings)
     return {
         "warehouse": MySqlWarehouseResource(account=account, data_mode=settings.data_mode),
         "ledger": MySqlLedgerResource(account=account),
@@ -85,6 +97,34 @@ def dagster_storage(settings: Settings) -> dict[str, Any]:
         "db_name": f"{settings.mysql_database}_dagster",
     }
     return {"storage": {"mysql": {"mysql_db": database}}}
+
+
+def dagster_reference(settings: Settings) -> InstanceRef:
+    """Where the Dagster instance is that `dagster dev` and the `dagster` command use in this folder and environment."""
+    from dagster._core.instance.ref import InstanceRef
+
+    here, folder = Path.cwd(), _dagster_folder(settings)
+    # Dagster wants the folder of its configuration to exist, which its own does not before the first run.
+    config = folder if folder.is_dir() else here
+    if settings.dagster_home is not None:
+        return InstanceRef.from_dir(str(folder), config_dir=str(config))
+    if (here / "dagster.yaml").exists():
+        config = here
+    return InstanceRef.from_dir(str(folder), config_dir=str(config), overrides=dagster_storage(settings))
+
+
+def _dagster_folder(settings: Settings) -> Path:
+    return settings.dagster_home or settings.home / "dagster"
+
+
+@contextmanager
+def open_dagster(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance of :func:`dagster_reference`; its own folder is made where it is missing."""
+    _dagster_folder(settings).mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        with dg.DagsterInstance.from_ref(dagster_reference(settings)) as instance:
+            yield instance
 
 
 def _connections(settings: Settings) -> dict[str, Connection]:

@@ -16,6 +16,7 @@ from bentleybot_assets import cli
 from bentleybot_assets.cli import _close_abandoned_runs
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.definitions import defs
+from bentleybot_assets.deployment import open_dagster
 from bentleybot_assets.resources.processes import name_of_this_process
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
@@ -146,7 +147,7 @@ def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch) -> 
 
 def test_the_history_is_where_dagster_home_says(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with cli._instance(Settings.load()) as instance:
+    with open_dagster(Settings.load()) as instance:
         assert instance.root_directory == str(tmp_path)
 
 
