@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bentleybot_assets.mysql import MySqlServer
+
 PROJECT = Path(__file__).parents[2]
 SESSION = "2022-12-28"
 
@@ -32,6 +34,11 @@ class Desk:
         for name in ("bentleybot.yaml", "dagster.yaml", "workspace.yaml", "pyproject.toml"):
             shutil.copy(PROJECT / name, folder / name)
         return cls(folder, variables)
+
+    @classmethod
+    def on(cls, server: MySqlServer, folder: Path, **variables: str) -> Desk:
+        """A new desk that knows nothing but its profile and where the server is."""
+        return cls.fresh(folder, **production_variables(server), **variables)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,3 +76,15 @@ class Desk:
         if check and result.returncode != 0:
             raise AssertionError(f"{arguments} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
         return result
+
+
+def production_variables(server: MySqlServer) -> dict[str, str]:
+    """The environment of a desk on a server."""
+    return {
+        "BENTLEYBOT_PROFILE": "production",
+        "MYSQL_HOST": server.host,
+        "MYSQL_PORT": str(server.port),
+        "MYSQL_USER": server.user,
+        "MYSQL_PASSWORD": server.password,
+        "MYSQL_DATABASE": server.database,
+    }

@@ -28,23 +28,9 @@ def server(mariadb: MariaDb) -> MySqlServer:
     return mariadb.database("production")
 
 
-def desk_on(server: MySqlServer, folder: Path, **variables: str) -> Desk:
-    """A desk that knows nothing but its profile and where the server is."""
-    return Desk.fresh(
-        folder,
-        BENTLEYBOT_PROFILE="production",
-        MYSQL_HOST=server.host,
-        MYSQL_PORT=str(server.port),
-        MYSQL_USER=server.user,
-        MYSQL_PASSWORD=server.password,
-        MYSQL_DATABASE=server.database,
-        **variables,
-    )
-
-
 @pytest.fixture(scope="module")
 def desk(server: MySqlServer, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    desk = desk_on(server, tmp_path_factory.mktemp("production") / "desk")
+    desk = Desk.on(server, tmp_path_factory.mktemp("production") / "desk")
     desk.run("bentleybot", "db", "upgrade")
     desk.run("bentleybot", "run", "--session", SESSION)
     return desk
@@ -111,7 +97,7 @@ def test_the_password_is_in_no_database_and_no_file(desk: Desk, server: MySqlSer
 def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb: MariaDb, tmp_path: Path) -> None:
     server = mariadb.database("poor")
     mariadb.as_root("DROP DATABASE poor_mlflow")
-    created = desk_on(server, tmp_path / "desk").run("bentleybot", "db", "upgrade")
+    created = Desk.on(server, tmp_path / "desk").run("bentleybot", "db", "upgrade")
     assert "database poor_mlflow: created" in created.stdout
 
     mariadb.as_root(
@@ -119,7 +105,7 @@ def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb:
         "GRANT SELECT ON poor.* TO 'guest'@'127.0.0.1'",
     )
     guest = MySqlServer(server.host, server.port, "guest", "x", "poor")
-    refused = desk_on(guest, tmp_path / "guest").run("bentleybot", "db", "upgrade", check=False)
+    refused = Desk.on(guest, tmp_path / "guest").run("bentleybot", "db", "upgrade", check=False)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     assert "GRANT ALL ON `poor\\_mlflow`.* TO 'guest'@'%';" in refused.stderr
@@ -135,7 +121,7 @@ def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb:
     ids=str,
 )
 def test_a_server_that_cannot_be_used_is_one_line(server: MySqlServer, tmp_path: Path, wrong, said) -> None:
-    desk = desk_on(server, tmp_path / "desk")
+    desk = Desk.on(server, tmp_path / "desk")
     desk.variables.update(wrong)
     refused = desk.run("bentleybot", "table", "market/daily_bars", check=False)
     assert refused.returncode == 2
