@@ -35,6 +35,7 @@ from bentleybot_assets.databases import upgrade
 from bentleybot_assets.deployment import open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
+from bentleybot_assets.resources.restoring import UnfinishedRestoreError
 from bentleybot_assets.settings import InvalidSettingsError, Settings
 from bentleybot_assets.warehouse.sql import open_sql, renew_views
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
@@ -69,7 +70,7 @@ def _explained() -> Iterator[None]:
 
     try:
         yield
-    except (BackupError, LedgerError, MySqlError) as error:
+    except (BackupError, LedgerError, MySqlError, UnfinishedRestoreError) as error:
         _fail(str(error))
     except OSError as error:
         if error.filename is None:
@@ -96,6 +97,7 @@ def run(
     ledger = resources["ledger"].open()
     stop = Stop()
     with alone(settings.home / ".run.lock", f"session {day}", before_waiting=_say_who_is_at_work):
+        # First, as it is refused if the desk is not whole: Dagster would begin a history.
         was_decided = bool(ledger.decided([day], settings.policy.strategy))
         with open_dagster(settings) as instance:
             _close_abandoned_runs(instance)

@@ -22,6 +22,9 @@ OPTIONS = frozenset({"connect_timeout", "read_timeout", "ssl_ca", "ssl_cert", "s
 """What may be said about a connection beside its address; see :class:`MySqlServer`."""
 
 SSL_MODES = ("disabled", "required", "verify_ca", "verify_identity")
+RESTORING = "restore_in_progress"
+"""A table of this name is in a database while a restore fills it, or after one was interrupted (``backup``)."""
+
 OLDEST_MYSQL, OLDEST_MARIADB = (8, 0, 19), (10, 6)
 """Older ones lack atomic DDL or the locks that are used."""
 
@@ -209,7 +212,7 @@ class MySqlServer:
         """A connection in autocommit mode, for work on ``table`` (named in errors).
 
         Raises:
-            MySqlError: it cannot be opened, or the server is too old.
+            MySqlError: it cannot be opened, the server is too old, or a restore of the database is not finished.
         """
         import pymysql
 
@@ -227,6 +230,8 @@ class MySqlServer:
             )
         try:
             self.require_version(connection.get_server_info())
+            with self.named_errors(table):
+                self._require_no_restore(connection)
         except MySqlError:
             connection.close()
             raise
@@ -248,6 +253,19 @@ class MySqlServer:
                 f"{self.shown}: the server is {name} {version}; {'.'.join(map(str, oldest))} or newer is needed. "
                 "Upgrade it, or use another server."
             )
+
+    def _require_no_restore(self, connection: pymysql.Connection[Any]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s",
+                (RESTORING,),
+            )
+            if cursor.fetchone() is not None:
+                raise MySqlError(
+                    f"{self.shown}: database {self.database} is being restored, or a restore of it was interrupted "
+                    f"(it has table {RESTORING}). Wait for the restore to end, or run `bentleybot restore` again: it "
+                    "begins anew."
+                )
 
     @contextmanager
     def named_errors(self, table: str) -> Iterator[None]:

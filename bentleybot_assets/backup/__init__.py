@@ -1,22 +1,23 @@
 """The whole desk in one file, and back: ``bentleybot backup`` and ``bentleybot restore``.
 
 An archive holds the files of ``home`` and, for the production profile, a dump of its three databases; its last member
-is a manifest with the SHA-256 of every other. A restore verifies all of them before anything is put in place, builds
-the new home beside the old name and renames it there, and only ever fills what is empty.
+is a manifest with the SHA-256 of every other. A restore verifies all of them before anything is put in place, only ever
+fills what is empty, and leaves a mark while it does: until it has succeeded, nobody opens warehouse or ledger, and
+after an interruption the next one begins anew.
 
 Does not belong here: what any of the files means (``warehouse``, ``ledger``, ``resources``).
 """
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
 import shutil
 import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from bentleybot_assets.backup.archive import (
     DATABASES,
     FORMAT,
     HOME,
+    LOST_AND_FOUND,
     BackupError,
     Writer,
     add_home,
@@ -37,15 +39,19 @@ from bentleybot_assets.backup.databases import (
     CLIENT,
     Databases,
     dumped,
-    half_done_named,
     load,
     move_artifacts,
     program_of,
     sqlite_engine,
 )
-from bentleybot_assets.deployment import dagster_storage
+from bentleybot_assets.deployment import dagster_reference
 from bentleybot_assets.resources.processes import alone
+from bentleybot_assets.resources.restoring import WORKSHOP, require_whole
 from bentleybot_assets.settings import Settings
+
+_DONE = f"{WORKSHOP}-done"
+_NAMES = "names.json"
+"""In a restore's folder: what it moves from there to its place in the home."""
 
 __all__ = ["BackupError", "Outcome", "back_up", "restore_from"]
 
@@ -79,7 +85,8 @@ def back_up(settings: Settings, file: Path, *, before_waiting: Callable[[str], N
     file, home = file.expanduser().absolute(), settings.home.resolve()
     _require_new(file, home)
     is_embedded = settings.profile == "embedded"
-    if is_embedded and not _is_filled(home):
+    require_whole(home)
+    if is_embedded and not _content(home):
         raise BackupError(
             f"{home} holds nothing to back up. Run `bentleybot run` first, or set `home` in bentleybot.yaml to the "
             "folder that has the desk's state."
@@ -124,42 +131,31 @@ def restore_from(settings: Settings, file: Path) -> Outcome:
         BackupError: it cannot be done. Nothing was changed, unless the message says so.
     """
     file, home = file.expanduser().absolute(), settings.home.resolve()
-    if _is_filled(home):
-        first = min(path.name for path in home.iterdir())
-        raise BackupError(
-            f"{home} is not empty: it has {first}. A restore overwrites nothing: move the folder away, or set `home` "
-            "in bentleybot.yaml to another one."
-        )
-    if home.is_mount():
-        raise BackupError(
-            f"{home} is a mount point, which a restored folder cannot replace. Set `home` in bentleybot.yaml to a "
-            "folder below it."
-        )
+    # Asked before the long work, and again when it is taken; so are the databases.
+    if not (home / WORKSHOP).exists() and not (home / _DONE).exists():
+        _require_empty(home)
     with opened(file) as archive:
         manifest = verified(archive, file)
         _require_same_kind(manifest, settings, file)
-        # Asked before the long work, and again by the server when a table is created.
-        databases = Databases.of(settings) if settings.profile == "production" else None
-        if databases is not None:
+        old, new = manifest["mlflow_artifacts"], (home / "mlflow").as_uri()
+        if settings.profile == "production":
+            databases = Databases.of(settings)
             client = program_of(CLIENT)
             databases.require_empty()
-        with _disk_errors_named(home), _workshop(home) as workshop:
-            archive.extractall(workshop, filter="data")
-            restored = workshop / HOME
-            restored.mkdir(exist_ok=True)
-            old, new = manifest["mlflow_artifacts"], (home / "mlflow").as_uri()
-            if databases is not None:
-                databases.create_missing()
-            with half_done_named(databases):
-                if databases is not None:
+            with databases.restoring() as is_again:
+                if is_again and (home / _DONE).exists():  # interrupted when only the databases were still closed
+                    (home / _DONE).rename(home / WORKSHOP)
+                with _filling(home) as workshop:
+                    archive.extractall(workshop, filter="data")
                     load(databases, client, workshop)
                     if (workshop / DATABASES / "mlflow.sql").exists():
                         move_artifacts(databases.engine("mlflow"), old, new)
-                elif (restored / "mlflow.db").exists():
-                    move_artifacts(sqlite_engine(restored / "mlflow.db"), old, new)
-                os.sync()
-                # Over nothing or an empty folder; the kernel refuses any other.
-                restored.rename(home)
+        else:
+            with _filling(home) as workshop:
+                archive.extractall(workshop, filter="data")
+                if (workshop / HOME / "mlflow.db").exists():
+                    move_artifacts(sqlite_engine(workshop / HOME / "mlflow.db"), old, new)
+    shutil.rmtree(home / _DONE)
     return Outcome(len(manifest["members"]), file.stat().st_size, (*manifest["left_out"], *elsewhere(settings)))
 
 
@@ -182,20 +178,11 @@ def elsewhere(settings: Settings) -> tuple[str, ...]:
 
 def _dagster_folder(settings: Settings) -> Path | None:
     """Where Dagster keeps its history; None if that is a database."""
-    from dagster._core.instance.ref import InstanceRef
-
-    here = Path.cwd()
-    base = settings.dagster_home or settings.home / "dagster"
-    # Dagster wants a folder that exists, which is not so before the first run.
-    existing = base if base.is_dir() else here
-    config = here if settings.dagster_home is None and (here / "dagster.yaml").exists() else existing
-    overrides = {} if settings.dagster_home else dagster_storage(settings)
-    ref = InstanceRef.from_dir(str(existing), config_dir=str(config), overrides=overrides)
-    storage = ref.storage_data or ref.run_storage_data
+    reference = dagster_reference(settings)
+    storage = reference.storage_data or reference.run_storage_data
     if storage is None or "sqlite" not in storage.module_name:
         return None
-    stated = str(storage.config_dict.get("base_dir", existing))
-    return base if stated == str(existing) else here / stated
+    return Path(storage.config_dict["base_dir"]).absolute()
 
 
 def _require_same_kind(manifest: Mapping[str, Any], settings: Settings, file: Path) -> None:
@@ -224,10 +211,20 @@ def _require_new(file: Path, home: Path) -> None:
         )
 
 
-def _is_filled(home: Path) -> bool:
+def _content(home: Path) -> list[str]:
+    """What a home holds. What begins with a dot is a lock, or unfinished, or the file system's."""
     if home.exists() and not home.is_dir():
         raise BackupError(f"{home} is not a folder. Move it away, or set `home` in bentleybot.yaml to a folder.")
-    return home.is_dir() and any(home.iterdir())
+    names = [path.name for path in home.iterdir()] if home.exists() else []
+    return sorted(name for name in names if not name.startswith(".") and name != LOST_AND_FOUND)
+
+
+def _require_empty(home: Path) -> None:
+    if content := _content(home):
+        raise BackupError(
+            f"{home} is not empty: it has {content[0]}. A restore overwrites nothing: move the folder away, or "
+            "set `home` in bentleybot.yaml to another one."
+        )
 
 
 @contextmanager
@@ -243,20 +240,52 @@ def _disk_errors_named(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _workshop(home: Path) -> Iterator[Path]:
-    """A folder beside ``home``, for one restore at a time; what a killed one left there goes."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise BackupError(f"Another restore is at work beside {home}: wait for it to end.") from error
-    workshop = home.with_name(f"{home.name}.restoring")
-    try:
-        shutil.rmtree(workshop, ignore_errors=True)
+def _filling(home: Path) -> Iterator[Path]:
+    """A folder to build a home in, which becomes its content at the end; until then nobody opens the desk.
+
+    It is inside the home, as nothing can be renamed onto a mount point. At the end it is renamed, in one step; what is
+    left in it is the caller's to remove.
+    """
+
+    def refuse(holder: str) -> None:
+        raise BackupError(f"{home} is in use ({holder}). Wait for that to end, then run again.")
+
+    workshop = home / WORKSHOP
+    with _disk_errors_named(home), alone(home / ".run.lock", "a restore", before_waiting=refuse):
+        _withdraw(home)
+        _require_empty(home)
         workshop.mkdir(mode=0o700)
-        yield workshop
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-        os.close(descriptor)
+        try:
+            yield workshop
+            _move_in(home)
+        except BaseException:
+            _withdraw(home)
+            raise
+        workshop.rename(home / _DONE)
+
+
+def _move_in(home: Path) -> None:
+    """Move what was built to its place, saying before what that will be."""
+    workshop = home / WORKSHOP
+    names = [path.name for path in (workshop / HOME).iterdir()] if (workshop / HOME).exists() else []
+    (workshop / _NAMES).write_text(json.dumps(names), encoding="utf-8")
+    os.sync()
+    for name in names:
+        if (home / name).exists():
+            raise BackupError(f"{home / name} appeared during the restore. End what writes there, and move it away.")
+        (workshop / HOME / name).rename(home / name)
+    os.sync()
+
+
+def _withdraw(home: Path) -> None:
+    """Remove what a restore that did not end has left in a home, and nothing else."""
+    workshop = home / WORKSHOP
+    listed = workshop / _NAMES
+    if listed.exists():
+        with suppress(json.JSONDecodeError):  # cut short: nothing was moved yet
+            for name in json.loads(listed.read_text(encoding="utf-8")):
+                if not (workshop / HOME / name).exists():
+                    (home / name).rename(workshop / HOME / name)
+        listed.unlink()
+    for folder in (workshop, home / _DONE):
+        shutil.rmtree(folder, ignore_errors=not folder.exists())

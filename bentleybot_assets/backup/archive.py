@@ -27,6 +27,9 @@ MANIFEST = "manifest.json"
 HOME = "home"
 DATABASES = "databases"
 
+LOST_AND_FOUND = "lost+found"
+"""What some file systems have at the top of a volume; it is nobody's."""
+
 _IN_ORDER = ("warehouse", "reports", "ledger.db", "mlflow.db", "dagster", "mlflow")
 """What a run that nobody could stop adds meanwhile is added in this order, so nothing refers to what is missing."""
 
@@ -98,7 +101,7 @@ def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def add_home(writer: Writer, home: Path, scratch: Path) -> None:
     """All of a desk's folder that lasts; copies of its databases are made in ``scratch``."""
-    rooms = {path.name for path in home.iterdir()}
+    rooms = {path.name for path in home.iterdir()} - {LOST_AND_FOUND}
     ordered = [name for name in _IN_ORDER if name in rooms]
     for name in (*ordered, *sorted(rooms.difference(ordered))):
         _add(writer, home, Path(name), scratch)

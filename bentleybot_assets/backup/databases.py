@@ -5,31 +5,31 @@ Does not belong here: archives (``archive``).
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from bentleybot_assets.backup.archive import DATABASES, BackupError
-from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.databases import SUFFIXES, create_missing
+from bentleybot_assets.deployment import mysql_account
+from bentleybot_assets.mysql import RESTORING, MySqlError, MySqlServer
 from bentleybot_assets.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-_SUFFIXES = {"tables": "", "mlflow": "_mlflow", "dagster": "_dagster"}
-"""Dump to what its database is called after ``$MYSQL_DATABASE``."""
-
-_LOAD_ORDER = ("dagster", "mlflow", "tables")
-"""Orders come last, so that databases which are half there do not pass for a desk without any."""
-
 _DUMP = ("mariadb-dump", "mysqldump")
 CLIENT = ("mariadb", "mysql")
 _ALL = "of the desk's databases"
 _SANDBOX = b"/*M!999999\\- enable the sandbox mode */"
+
+_DEFINER = re.compile(rb"(/\*!\d+ )DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*` ?")
+"""Whose rights triggers and views have. Left out, those of whoever restores: only an administrator may name others."""
 
 _LOCATIONS = {
     "experiments": ("artifact_location",),
@@ -50,20 +50,11 @@ class Databases:
     @classmethod
     def of(cls, settings: Settings) -> Databases:
         """Those that the settings name; nothing is opened."""
-        password = settings.mysql_password
-        server = MySqlServer(
-            str(settings.mysql_host),
-            settings.mysql_port,
-            str(settings.mysql_user),
-            password.get_secret_value() if password else "",
-            str(settings.mysql_database),
-            dict(settings.mysql),
-        )
-        return cls(server, has_mlflow=settings.mlflow_url is None)
+        return cls(mysql_account(settings).server(), has_mlflow=settings.mlflow_url is None)
 
     def name(self, dump: str) -> str:
         """What the server calls the database of a dump."""
-        return f"{self.server.database}{_SUFFIXES[dump]}"
+        return f"{self.server.database}{SUFFIXES[dump]}"
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -86,27 +77,36 @@ class Databases:
         server = self.server.at(self.name(dump))
         return create_engine(server.sqlalchemy_url(), poolclass=NullPool, connect_args=server.arguments())
 
-    def present(self) -> dict[str, str | None]:
-        """Each database that exists, with its first table if it has one."""
-        names = [self.name(dump) for dump in _SUFFIXES]
-        marks = ", ".join(["%s"] * len(names))
+    def present(self) -> dict[str, list[str]]:
+        """Each database that exists, with its tables."""
+        marks = ", ".join(["%s"] * len(SUFFIXES))
+        with self._administering() as cursor:
+            cursor.execute(
+                "SELECT s.schema_name, t.table_name FROM information_schema.schemata s "  # noqa: S608 - placeholders
+                "LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name "
+                f"WHERE s.schema_name IN ({marks}) ORDER BY s.schema_name, t.table_name",
+                [self.name(dump) for dump in SUFFIXES],
+            )
+            found: dict[str, list[str]] = {}
+            for database, table in cursor.fetchall():
+                found.setdefault(database, []).extend([] if table is None else [table])
+            return found
+
+    @contextmanager
+    def _administering(self) -> Iterator[Any]:
+        """A cursor in none of the desk's databases, so that an unfinished restore does not keep it out."""
         with (
             self.explained(),
             closing(self.server.at("information_schema").connect(table=_ALL)) as connection,
+            self.server.named_errors(_ALL),
             connection.cursor() as cursor,
         ):
-            cursor.execute(
-                "SELECT s.schema_name, MIN(t.table_name) FROM information_schema.schemata s "  # noqa: S608 - placeholders
-                "LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name "
-                f"WHERE s.schema_name IN ({marks}) GROUP BY s.schema_name",
-                names,
-            )
-            return dict(cursor.fetchall())
+            yield cursor
 
     def to_dump(self) -> dict[str, str]:
         """Dump to database, for every one that the desk uses."""
         present = self.present()
-        wanted = {dump: self.name(dump) for dump in _SUFFIXES}
+        wanted = {dump: self.name(dump) for dump in SUFFIXES}
         if not self.has_mlflow and wanted["mlflow"] not in present:
             del wanted["mlflow"]
         for database in wanted.values():
@@ -115,7 +115,9 @@ class Databases:
                     f"{self.server.shown}: there is no database {database}, or this user may not see it. Check "
                     "MYSQL_DATABASE; `bentleybot db upgrade` creates what is missing, or prints the GRANT."
                 )
-        if present[wanted["tables"]] is None:
+        with self.explained():
+            self.server.connect(table=_ALL).close()  # refused if it is half restored
+        if not present[wanted["tables"]]:
             raise BackupError(
                 f"{self.server.shown}: database {wanted['tables']} has no table, so there is nothing to back up. "
                 "Check MYSQL_DATABASE, or run `bentleybot run` first."
@@ -123,51 +125,98 @@ class Databases:
         return wanted
 
     def require_empty(self) -> None:
-        """Refuse databases that have a table."""
-        for database, table in sorted(self.present().items()):
-            if table is not None:
+        """Refuse databases that have a table, unless an interrupted restore put it there.
+
+        Raises:
+            BackupError: one has.
+        """
+        present = self.present()
+        if RESTORING not in present.get(self.server.database, []):
+            self._require_no_table(present)
+
+    def _require_no_table(self, present: dict[str, list[str]]) -> None:
+        for database, tables in present.items():
+            if others := [table for table in tables if table != RESTORING]:
                 raise BackupError(
-                    f"{self.server.shown}: database {database} is not empty: it has table {table}. A restore "
-                    "overwrites nothing: set MYSQL_DATABASE to another name, or, if this is what an interrupted "
-                    f"restore left, let an administrator DROP DATABASE `{database}` and run again."
+                    f"{self.server.shown}: database {database} is not empty: it has table {others[0]}. A restore "
+                    "overwrites nothing: set MYSQL_DATABASE to another name, or let an administrator drop the database."
                 )
 
-    def create_missing(self) -> None:
-        """Create the databases that are not there, or say with which statement an administrator does."""
-        present = self.present()
-        for dump in _SUFFIXES:
-            if (database := self.name(dump)) in present:
-                continue
-            statement = f"CREATE DATABASE `{database}` CHARACTER SET utf8mb4"
+    @contextmanager
+    def restoring(self) -> Iterator[bool]:
+        """Fill the databases inside; until that has succeeded, nobody opens them. Tells whether one was interrupted.
+
+        Table :data:`RESTORING` keeps others out. A row in it says that the databases were empty when it was there
+        already: whatever they hold then is of a restore, and goes when the next one begins.
+
+        Raises:
+            BackupError: another restore is at work, or the databases hold something else; or what is inside failed.
+        """
+        with self.explained():
+            for _ in create_missing(self.server):
+                pass
+        marker = f"`{self.server.database}`.`{RESTORING}`"
+        with self._administering() as cursor:
+            cursor.execute("SET SESSION wait_timeout = 604800")  # it is silent while others load
+            self._require_alone(cursor)
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS {marker} (begun_at DATETIME NOT NULL) ENGINE=InnoDB")
+            cursor.execute(f"SELECT COUNT(*) FROM {marker}")  # noqa: S608 - the name is checked
+            if is_again := bool(cursor.fetchone()[0]):
+                self._empty(cursor)
+            else:
+                try:
+                    self._require_no_table(self.present())
+                except BackupError:
+                    cursor.execute(f"DROP TABLE {marker}")
+                    raise
+                cursor.execute(f"INSERT INTO {marker} VALUES (UTC_TIMESTAMP())")  # noqa: S608 - as above
             try:
-                with (
-                    closing(self.server.at("information_schema").connect(table=_ALL)) as connection,
-                    self.server.named_errors(_ALL),
-                ):
-                    connection.cursor().execute(statement)
-            except MySqlError as error:
+                with self.explained():
+                    yield is_again
+                    cursor.execute(f"DROP TABLE {marker}")
+            except (BackupError, OSError) as error:
                 raise BackupError(
-                    f"{self.server.shown}: there is no database {database}, and this user may not create it "
-                    f"(error {error.code}). Let an administrator run: {statement}; GRANT ALL ON `{database}`.* TO the "
-                    "user of MYSQL_USER."
+                    f"{error} Nothing runs on the databases {', '.join(map(self.name, SUFFIXES))} until a restore has "
+                    "succeeded: mend that, then restore again; it begins anew."
                 ) from error
 
+    def _require_alone(self, cursor: Any) -> None:
+        """Have no other restore at work: not for as long as the cursor's connection, nor what a killed one left."""
+        from pymysql.err import MySQLError
 
-@contextmanager
-def half_done_named(databases: Databases | None) -> Iterator[None]:
-    """Say what is left in databases, which unlike folders cannot be put in place at once."""
-    if databases is None:
-        yield
-        return
-    try:
-        with databases.explained():
-            yield
-    except (BackupError, OSError) as error:
-        names = ", ".join(databases.name(dump) for dump in _SUFFIXES)
-        raise BackupError(
-            f"{error} The databases {names} are half restored: run nothing on them; let an administrator drop and "
-            "create them, mend that, and restore again."
-        ) from error
+        cursor.execute("SELECT GET_LOCK(%s, 0)", (f"{self.server.database}.restore",))
+        if cursor.fetchone()[0] != 1:
+            raise BackupError(f"{self.server.shown}: another restore is at work there. Wait for it to end.")
+        # The client program outlives a restore that is killed.
+        cursor.execute("SELECT IS_USED_LOCK(%s)", (self.loading,))
+        if (connection := cursor.fetchone()[0]) is not None:
+            with suppress(MySQLError):  # it has just ended
+                cursor.execute(f"KILL {connection}")
+        cursor.execute("SELECT GET_LOCK(%s, %s)", (self.loading, self.server.lock_seconds))
+        if cursor.fetchone()[0] != 1:
+            raise BackupError(
+                f"{self.server.shown}: connection {connection} still loads what a restore that was killed gave it. End "
+                f"it (KILL {connection}), then run again."
+            )
+        cursor.execute("SELECT RELEASE_LOCK(%s)", (self.loading,))
+
+    @property
+    def loading(self) -> str:
+        """The server's lock that a client holds while it loads a dump."""
+        return f"{self.server.database}.loading"
+
+    def _empty(self, cursor: Any) -> None:
+        """Remove all that a restore put into the databases."""
+        cursor.execute("SET SESSION foreign_key_checks = 0")  # or tables that others refer to could not be dropped
+        for database in map(self.name, SUFFIXES):
+            cursor.execute(
+                "SELECT table_name, table_type FROM information_schema.tables "
+                "WHERE table_schema = %s AND table_name <> %s",
+                (database, RESTORING),
+            )
+            for table, kind in cursor.fetchall():
+                name = table.replace("`", "``")
+                cursor.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} `{database}`.`{name}`")
 
 
 def dumped(settings: Settings, scratch: Path) -> dict[str, Path]:
@@ -206,7 +255,7 @@ def dumped(settings: Settings, scratch: Path) -> dict[str, Path]:
                 target = opened.enter_context(files[dump].open("wb"))
                 target.writelines(header)
             elif target is not None:
-                target.write(line)
+                target.write(_DEFINER.sub(rb"\1", line) if line.startswith(b"/*!500") else line)
             elif line.rstrip() != _SANDBOX:  # which MySQL's own client cannot read
                 header.append(line)
         status = dumping.wait()
@@ -222,13 +271,15 @@ def dumped(settings: Settings, scratch: Path) -> dict[str, Path]:
 def load(databases: Databases, program: str, workshop: Path) -> None:
     """Fill the databases from the dumps that were unpacked in ``workshop``."""
     options = options_file(databases.server, program, workshop)
-    for dump in _LOAD_ORDER:
+    for dump in SUFFIXES:
         file = workshop / DATABASES / f"{dump}.sql"
         if not file.exists():
             continue
         command = [
             program,
             f"--defaults-file={options}",
+            f"--init-command=DO GET_LOCK('{databases.loading}', 0)",
+            "--skip-reconnect",  # or it would go on without that lock
             "--binary-mode",  # the file is SQL: no command of the client in it is obeyed
             "--max-allowed-packet=1G",
             "--default-character-set=utf8mb4",
@@ -238,6 +289,7 @@ def load(databases: Databases, program: str, workshop: Path) -> None:
             done = subprocess.run(command, stdin=sql, capture_output=True, check=False, env={})  # noqa: S603 - as above
         if done.returncode != 0:
             raise _refused(databases.server.at(databases.name(dump)), program, done.stderr)
+    options.unlink()
 
 
 def _refused(server: MySqlServer, program: str, said: bytes) -> BackupError:

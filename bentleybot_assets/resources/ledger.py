@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
 from bentleybot_assets.resources.mysql import MySqlAccount
+from bentleybot_assets.resources.restoring import require_whole
 
 if TYPE_CHECKING:
     from bentleybot_assets.ledger.ledger import Ledger
@@ -34,6 +36,7 @@ class SqliteLedgerResource(LedgerResource):
         """See :class:`LedgerResource`."""
         from bentleybot_assets.ledger.ledger import Ledger
 
+        require_whole(Path(self.url.removeprefix("sqlite:///")).parent)
         return Ledger(self.url)
 
 

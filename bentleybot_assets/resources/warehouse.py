@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from bentleybot_assets.resources.mysql import MySqlAccount
+from bentleybot_assets.resources.restoring import require_whole
 from bentleybot_assets.warehouse.base import Warehouse
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
@@ -39,6 +40,7 @@ class ParquetWarehouseResource(WarehouseResource):
 
     def open(self) -> Warehouse:
         """See :class:`WarehouseResource`."""
+        require_whole(Path(self.folder).parent)
         return ParquetWarehouse(Path(self.folder))
 
 

@@ -6,10 +6,7 @@ import io
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,19 +17,10 @@ import pytest
 from bentleybot_assets.backup import BackupError, back_up, restore_from
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.resources.processes import alone
+from bentleybot_assets.resources.restoring import WORKSHOP, UnfinishedRestoreError
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels
-
-DIE_BEFORE_THE_END = """
-import os, signal, sys
-from pathlib import Path
-from bentleybot_assets import backup
-from bentleybot_assets.settings import Settings
-
-os.sync = lambda: os.kill(os.getpid(), signal.SIGKILL)
-backup.restore_from(Settings.load(), Path(sys.argv[1]))
-"""
 
 Change = Callable[[dict[str, tuple[tarfile.TarInfo, bytes]]], None]
 
@@ -112,13 +100,13 @@ def require_refused(file: Path, home: Path, *words: str) -> None:
     for word in words:
         assert word in str(refused.value)
     assert not home.exists()
-    assert not home.with_name("home.restoring").exists()
 
 
 def test_a_home_comes_back_without_locks_journals_and_replaced_versions(home: Path, archive: Path) -> None:
     original = files(home.with_name("original"))
     restore_from(Settings.load(), archive)
     restored = files(home)
+    del restored[".run.lock"]  # the restore's own
     assert not [name for name in restored if ".lock" in name or "-wal" in name or "-shm" in name]
     assert len([name for name in original if ".versions" in name]) > len([n for n in restored if ".versions" in n])
     assert ParquetWarehouse(home / "warehouse").read(Labels).equals(labels(MONDAY, TUESDAY))
@@ -130,13 +118,16 @@ def test_a_home_comes_back_without_locks_journals_and_replaced_versions(home: Pa
     with closing(sqlite3.connect(home / "ledger.db")) as ledger:
         # It was still in the journal of a connection at work.
         assert ledger.execute("SELECT * FROM orders").fetchall() == [("first",)]
-    assert not home.with_name("home.restoring").exists()
 
 
-def test_an_empty_folder_is_filled(home: Path, archive: Path) -> None:
-    home.mkdir()
+def test_an_empty_folder_is_filled_and_stays_the_same_folder(home: Path, archive: Path) -> None:
+    """As it must where it is a volume: nothing can be renamed onto a mount point, and new ones have an entry."""
+    (home / "lost+found").mkdir(parents=True)
+    before = home.stat()
     restore_from(Settings.load(), archive)
     assert (home / "alerts.jsonl").exists()
+    assert (home.stat().st_ino, home.stat().st_mode) == (before.st_ino, before.st_mode)
+    back_up(Settings.load(), archive.with_name("again.tar.gz"), before_waiting=pytest.fail)
 
 
 def test_only_its_owner_may_read_an_archive(archive: Path) -> None:
@@ -248,25 +239,28 @@ def test_an_archive_of_another_kind_of_desk_is_refused(home: Path, archive: Path
     require_refused(with_manifest(archive, **values), home, *words)
 
 
-def test_a_killed_restore_leaves_no_home_and_the_next_one_succeeds(home: Path, archive: Path) -> None:
-    command = [sys.executable, "-c", DIE_BEFORE_THE_END, str(archive)]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
-    assert not home.exists()
-    assert home.with_name("home.restoring").exists()
-    restore_from(Settings.load(), archive)
-    assert (home / "alerts.jsonl").exists()
-    assert not home.with_name("home.restoring").exists()
-
-
-def test_a_home_that_appears_during_a_restore_is_not_overwritten(home: Path, archive: Path, monkeypatch) -> None:
-    def begin_a_run() -> None:
-        home.mkdir()
-        (home / ".run.lock").touch()
-
-    monkeypatch.setattr(os, "sync", begin_a_run)
-    with pytest.raises(BackupError, match="not empty"):
+def test_what_appears_during_a_restore_is_not_overwritten(home: Path, archive: Path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "sync", lambda: (home / "ledger.db").write_text("mine"))
+    with pytest.raises(BackupError, match=r"ledger.db appeared during the restore. End what writes there"):
         restore_from(Settings.load(), archive)
-    assert files(home) == {".run.lock": b""}
+    assert {path.name for path in home.iterdir()} == {".run.lock", "ledger.db"}
+    assert (home / "ledger.db").read_text() == "mine"
+
+
+def test_a_home_that_is_in_use_is_left_alone(home: Path, archive: Path) -> None:
+    with (
+        alone(home / ".run.lock", "session 2022-12-28", before_waiting=pytest.fail),
+        pytest.raises(BackupError, match=r"home is in use .*session 2022-12-28"),
+    ):
+        restore_from(Settings.load(), archive)
+    assert [path.name for path in home.iterdir()] == [".run.lock"]
+
+
+def test_a_home_that_is_not_whole_is_not_backed_up(home: Path, writer, tmp_path: Path) -> None:
+    (home / WORKSHOP).mkdir()
+    with pytest.raises(UnfinishedRestoreError, match="run `bentleybot restore` again"):
+        back_up(Settings.load(), tmp_path / "desk.tar.gz", before_waiting=pytest.fail)
+    assert not list(tmp_path.glob("*desk*"))
 
 
 def test_a_backup_waits_for_the_run_that_is_at_work(home: Path, writer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -13,6 +14,7 @@ from typing import Any
 import polars as pl
 import pymysql
 import pytest
+import yaml
 from mlflow import MlflowClient
 
 from bentleybot_assets.backup.databases import _quoted, options_file
@@ -21,9 +23,15 @@ from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.resources.mlflow import Mlflow
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
-from bentleybot_assets_tests.integration.desk import SESSION, Desk
+from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk
 from bentleybot_assets_tests.integration.test_session_run import content, instance_of, ledger_rows
 from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
+
+WATCHED = yaml.safe_load((PROJECT / "bentleybot.yaml").read_text())["watchlist"]
+FEW = json.dumps(
+    [entry for entry in WATCHED if entry["symbol"] in {"AAPL", "XOM", "WMT", "USMV", "MTUM", "^GSPC"}], default=str
+)
+"""So that runs, dumps and loads are short: what is restored does not depend on how much there is."""
 
 SUFFIXES = ("", "_dagster", "_mlflow")
 
@@ -94,15 +102,7 @@ class ProductionDesk(Desk):
 
     @classmethod
     def at(cls, folder: Path, server: MySqlServer) -> ProductionDesk:
-        desk = Desk.fresh(
-            folder,
-            BENTLEYBOT_PROFILE="production",
-            MYSQL_HOST=server.host,
-            MYSQL_PORT=str(server.port),
-            MYSQL_USER=server.user,
-            MYSQL_PASSWORD=server.password,
-            MYSQL_DATABASE=server.database,
-        )
+        desk = Desk.on(server, folder, BENTLEYBOT_WATCHLIST=FEW)
         return cls(desk.folder, desk.variables, server)
 
     def rows(self, query: str, database: str = "") -> tuple[tuple[Any, ...], ...]:
@@ -149,55 +149,65 @@ def production(mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) -> tu
     return desk, folder / "desk.tar.gz"
 
 
-def test_a_production_desk_comes_back_in_empty_databases_and_continues(production, mariadb: MariaDb, tmp_path) -> None:
-    original, archive = production
-    desk = ProductionDesk.at(tmp_path / "elsewhere", mariadb.database("restored"))
-    assert desk.run("bentleybot", "restore", str(archive)).stderr == ""
-    before, runs = desk.all(), desk.runs()
+@pytest.fixture(scope="module")
+def restored(production, mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) -> ProductionDesk:
+    """The desk elsewhere, in databases that were not there: its user may create them."""
+    server = mariadb.database("restored")
+    mariadb.as_root(*(f"DROP DATABASE restored{suffix}" for suffix in SUFFIXES))
+    desk = ProductionDesk.at(tmp_path_factory.mktemp("restored") / "elsewhere", server)
+    assert desk.run("bentleybot", "restore", str(production[1])).stderr == ""
+    return desk
+
+
+def test_a_production_desk_comes_back_in_databases_of_its_own_and_continues(production, restored) -> None:
+    original, _ = production
+    before, runs = restored.all(), restored.runs()
     require_equal(original.all(), before)
     assert runs == original.runs()
-    require_models_below(desk.home, desk.mlflow)
+    require_models_below(restored.home, restored.mlflow)
 
-    printed = desk.run("bentleybot", "run").stdout
+    printed = restored.run("bentleybot", "run").stdout
     assert f"{SESSION} was decided before; its decision stands." in printed
-    require_equal(desk.all(), before)
-    assert len(desk.runs()) == len(runs) + 1
-
-
-def test_databases_that_were_dropped_are_created_where_the_user_may(production, mariadb: MariaDb, tmp_path) -> None:
-    _, archive = production
-    server = mariadb.database("dropped")
-    mariadb.as_root(*(f"DROP DATABASE dropped{suffix}" for suffix in SUFFIXES))
-    desk = ProductionDesk.at(tmp_path / "elsewhere", server)
-    desk.run("bentleybot", "restore", str(archive))
-    require_equal(production[0].all(), desk.all())
+    require_equal(restored.all(), before)
+    assert len(restored.runs()) == len(runs) + 1
 
 
 def test_a_database_that_the_user_may_not_create_is_named_with_the_statement(production, mariadb, tmp_path) -> None:
     server = mariadb.database("allowed").at("forbidden")
     result = ProductionDesk.at(tmp_path / "desk", server).run("bentleybot", "restore", str(production[1]), check=False)
     assert result.returncode == 2
-    assert "CREATE DATABASE `forbidden` CHARACTER SET utf8mb4" in result.stderr
+    assert "CREATE DATABASE IF NOT EXISTS `forbidden` CHARACTER SET utf8mb4" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_restore_that_the_server_stops_says_what_is_left(production, mariadb: MariaDb, tmp_path: Path) -> None:
+def test_a_restore_that_the_server_stops_is_refused_until_one_succeeds(production, mariadb, tmp_path: Path) -> None:
     server = replace(mariadb.database("half"), user="weak")
     mariadb.as_root(
         f"CREATE OR REPLACE USER 'weak'@'127.0.0.1' IDENTIFIED BY '{PASSWORD.replace(chr(39), chr(39) * 2)}'",
-        *(f"GRANT SELECT, CREATE, ALTER, REFERENCES ON half{each}.* TO 'weak'@'127.0.0.1'" for each in SUFFIXES),
+        *(f"GRANT ALL ON half{each}.* TO 'weak'@'127.0.0.1'" for each in SUFFIXES),
+        "REVOKE INSERT ON half_mlflow.* FROM 'weak'@'127.0.0.1'",
     )
     desk = ProductionDesk.at(tmp_path / "desk", server)
     result = desk.run("bentleybot", "restore", str(production[1]), check=False)
     assert result.returncode == 2
     said = " ".join(result.stderr.split())
     assert "INSERT command denied to user" in said
-    assert "The databases half, half_mlflow, half_dagster are half restored" in said
+    assert "Nothing runs on the databases half, half_dagster, half_mlflow until a restore has succeeded" in said
     assert PASSWORD not in said
     assert [path.name for path in tmp_path.iterdir()] == ["desk"]
-    assert not desk.home.exists()
-    again = desk.run("bentleybot", "restore", str(production[1]), check=False)
-    assert "database half_dagster is not empty" in " ".join(again.stderr.split())
+    assert [path.name for path in desk.home.iterdir()] == [".run.lock"]
+
+    words = "database half is being restored, or a restore of it was interrupted (it has table restore_in_progress)."
+    for command in (["run"], ["doctor"], ["table", "market/daily_bars"], ["db", "upgrade"], ["backup", "x.tar.gz"]):
+        refused = desk.run("bentleybot", *command, check=False)
+        assert refused.returncode == 2, command
+        assert words in refused.stderr, command
+        assert "run `bentleybot restore` again" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+    mariadb.as_root("GRANT INSERT ON half_mlflow.* TO 'weak'@'127.0.0.1'")
+    desk.run("bentleybot", "restore", str(production[1]))
+    require_equal(production[0].all(), desk.all())
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
