@@ -37,7 +37,8 @@ from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.resources.restoring import UnfinishedRestoreError
 from bentleybot_assets.settings import InvalidSettingsError, Settings
-from bentleybot_assets.warehouse.sql import open_sql, renew_views
+from bentleybot_assets.warehouse.base import Warehouse
+from bentleybot_assets.warehouse.sql import ask, open_sql, view_names
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
 from bentleybot_assets.wiring.refusals import Stop, refuse
 
@@ -147,26 +148,28 @@ def sql(
     query: Annotated[str | None, typer.Argument(help="A query over views such as market__daily_bars.")] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
-    """Query the tables with DuckDB; without a query, at a prompt."""
+    """Query the tables with DuckDB; without a query, at a prompt.
+
+    On a MySQL server, the tables that a query names are read whole before it is answered.
+    """
     import duckdb
 
-    settings = _settings()
-    if settings.profile == "production":
-        _fail(f"The tables are in MySQL: ask them there, for instance with `mariadb {settings.mysql_database}`.")
-    root = Path(_resources(settings)["warehouse"].folder)
-    connection = open_sql(root)
+    warehouse, connection = _resources(_settings())["warehouse"].open(), open_sql()
     if query is not None:
         try:
-            _print_frame(_rows(connection, query), output)
+            _print_frame(_rows(connection, warehouse, query), output)
         except (duckdb.Error, LookupError) as error:
             _fail(str(error))
         return
-    names = [name for (name,) in connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
-    out.print(f"Views: {', '.join(names) or 'none yet; run `bentleybot run` first'}. An empty line ends.")
+    out.print(
+        f"Views: {', '.join(view_names(warehouse)) or 'none yet; run `bentleybot run` first'}. An empty line ends."
+    )
     with suppress(EOFError):
         for line in iter(lambda: out.input("sql> ").strip(), ""):
-            renew_views(connection, root)
-            _print_query(connection, line)
+            try:
+                _print_frame(_rows(connection, warehouse, line), Format.TABLE)
+            except (duckdb.Error, LookupError, MySqlError) as error:
+                err.print(f"[red]{escape(str(error))}")
 
 
 @db.command("upgrade")
@@ -424,20 +427,11 @@ def _session(settings: Settings, day: date) -> date:
     return day
 
 
-def _print_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    import duckdb
-
-    try:
-        _print_frame(_rows(connection, query), Format.TABLE)
-    except (duckdb.Error, LookupError) as error:
-        err.print(f"[red]{escape(str(error))}")
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
-    relation = connection.sql(query)
-    if relation is None:
+def _rows(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, query: str) -> pl.DataFrame:
+    answer = ask(connection, warehouse, query)
+    if answer is None:
         raise LookupError(f"{query!r} gives no rows; write a query over the views, as in README.md.")
-    return relation.pl()
+    return answer.pl()
 
 
 def _print_frame(frame: pl.DataFrame, output: Format) -> None:

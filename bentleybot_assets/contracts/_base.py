@@ -167,7 +167,7 @@ def contract_for(asset_key: Sequence[str]) -> type[Contract]:
     else:
         looked_for = "a table is named by words in lower case, joined by slashes"
         shown = repr(shown)
-    there_are = ", ".join("/".join(contract.asset_key()) for contract in _contracts())
+    there_are = ", ".join("/".join(contract.asset_key()) for contract in contracts())
     raise LookupError(f"There is no table {shown}: {looked_for}. The tables are {there_are}.")
 
 
@@ -179,10 +179,10 @@ def _class_in(module: str, name: str) -> type | None:
     return found if isinstance(found, type) else None
 
 
-def _contracts() -> list[type[Contract]]:
+def contracts() -> list[type[Contract]]:
     """Every contract there is, sorted by key."""
     package = importlib.import_module(_PACKAGE)
     modules = [found.name for found in pkgutil.walk_packages(package.__path__, f"{_PACKAGE}.")]
     classes = [value for name in modules for value in vars(importlib.import_module(name)).values()]
-    contracts = {value for value in classes if isinstance(value, type) and issubclass(value, Contract)} - {Contract}
-    return sorted(contracts, key=lambda contract: contract.asset_key())
+    found = {value for value in classes if isinstance(value, type) and issubclass(value, Contract)} - {Contract}
+    return sorted(found, key=lambda contract: contract.asset_key())

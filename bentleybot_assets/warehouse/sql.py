@@ -1,27 +1,64 @@
-"""DuckDB over the embedded warehouse: one view per table."""
+"""DuckDB over a warehouse: one view per table, ``market__daily_bars``, and its quarantine, if there is any.
+
+Parquet files are read by DuckDB itself, the columns and rows that a query needs. Of any other warehouse the tables that
+a query names are read first, and whole.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from bentleybot_assets.contracts._base import contracts
+from bentleybot_assets.warehouse.base import Warehouse
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 
 if TYPE_CHECKING:
     import duckdb
 
 
-def open_sql(root: Path) -> duckdb.DuckDBPyConnection:
-    """A connection with a view for each table in the warehouse at ``root``, for instance ``market__daily_bars``."""
+def open_sql() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that holds nothing yet, and shows instants in UTC wherever it is."""
     import duckdb
 
     connection = duckdb.connect()
-    renew_views(connection, root)
+    connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
-def renew_views(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Point the views to the versions of the tables that are current now; those of before may be removed any time."""
-    for name, pattern in ParquetWarehouse(root).sql_views().items():
-        quoted = pattern.replace("'", "''")
-        connection.execute(f"CREATE OR REPLACE VIEW \"{name}\" AS SELECT * FROM read_parquet('{quoted}')")  # noqa: S608
+def view_names(warehouse: Warehouse) -> list[str]:
+    """What may be queried; of a warehouse that is not in files, whether it was published or not."""
+    return sorted(warehouse.sql_views() if isinstance(warehouse, ParquetWarehouse) else _tables(warehouse))
+
+
+def ask(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, query: str) -> duckdb.DuckDBPyRelation | None:
+    """The answer to a query on the tables as they are now; None where it gives no rows.
+
+    Raises:
+        MissingTableError: it names a table that was never published.
+        duckdb.Error: DuckDB cannot answer it.
+    """
+    if isinstance(warehouse, ParquetWarehouse):
+        # Each time, as the files of earlier versions may be removed any time.
+        for name, pattern in warehouse.sql_views().items():
+            quoted = pattern.replace("'", "''")
+            connection.execute(f"CREATE OR REPLACE VIEW \"{name}\" AS SELECT * FROM read_parquet('{quoted}')")  # noqa: S608
+    else:
+        tables = _tables(warehouse)
+        # Any word that is a table's name: DuckDB's own answer, get_table_names, fails on a join by USING.
+        for name in tables.keys() & set(re.findall(r"\w+", query.lower())):
+            connection.register(name, tables[name]())
+    return connection.sql(query)
+
+
+def _tables(warehouse: Warehouse) -> dict[str, Callable[[], pl.DataFrame]]:
+    """View name to what reads it."""
+    tables: dict[str, Callable[[], pl.DataFrame]] = {}
+    for contract in contracts():
+        tables[contract.table_name()] = partial(warehouse.read, contract)
+        tables[f"quarantine__{contract.table_name()}"] = partial(warehouse.read_quarantine, contract)
+    return tables

@@ -16,7 +16,7 @@ import pytest
 import sqlglot
 from polars.testing import assert_frame_equal
 
-from bentleybot_assets.contracts._base import Contract, TableRules, Utc, _contracts, column
+from bentleybot_assets.contracts._base import Contract, TableRules, Utc, column, contracts
 from bentleybot_assets.contracts.market import DailyBars as CleanBars
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
@@ -191,7 +191,7 @@ def test_a_contract_becomes_a_table_with_its_types_comments_and_a_key_that_begin
     assert table == [("InnoDB", "utf8mb4_bin", _Notes.description())]
 
 
-@pytest.mark.parametrize("contract", _contracts(), ids=lambda contract: contract.table_name())
+@pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.table_name())
 def test_every_contract_has_a_table_that_the_server_takes_and_finds_unchanged(
     contract: type[Contract], mariadb: MariaDb, warehouse: MySqlWarehouse
 ) -> None:

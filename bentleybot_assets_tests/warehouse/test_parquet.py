@@ -5,15 +5,12 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from bentleybot_assets.contracts._base import Contract
-from bentleybot_assets.contracts.models import Labels, OutOfSample, ReturnForecaster
-from bentleybot_assets.contracts.raw.market import DailyBars
+from bentleybot_assets.contracts.models import Labels, ReturnForecaster
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-from bentleybot_assets.warehouse.sql import open_sql, renew_views
-from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, quarantined, raw_bars
+from bentleybot_assets_tests.warehouse.tables import MONDAY, labels, quarantined
 
 
 @pytest.fixture
@@ -70,40 +67,6 @@ def test_an_empty_quarantine_writes_nothing(warehouse: ParquetWarehouse) -> None
     warehouse.quarantine(Labels, quarantined())
     assert warehouse.read_quarantine(Labels).is_empty()
     assert not (warehouse.root / "quarantine").exists()
-
-
-def test_sql_sees_every_table(warehouse: ParquetWarehouse) -> None:
-    warehouse.publish(Labels, labels(MONDAY, date(2021, 1, 4)))
-    warehouse.append_delivery("market", {DailyBars: raw_bars("A", 1.5)}, {})
-    warehouse.quarantine(Labels, quarantined("2022-01-03"))
-
-    connection = open_sql(warehouse.root)
-    assert connection.sql("SELECT count(*) FROM models__labels").fetchall() == [(4,)]
-    assert connection.sql("SELECT close FROM raw__market__daily_bars").fetchall() == [(1.5,)]
-    assert connection.sql("SELECT count(*) FROM quarantine__models__labels").fetchall() == [(1,)]
-
-
-def test_sql_goes_on_after_the_versions_it_was_opened_on_are_gone(warehouse: ParquetWarehouse) -> None:
-    warehouse.publish(Labels, labels(MONDAY))
-    connection = open_sql(warehouse.root)
-    warehouse.publish(Labels, labels(TUESDAY))
-    warehouse.publish(Labels, labels(MONDAY, TUESDAY))
-    warehouse.publish(OutOfSample, OutOfSample.empty_frame())
-
-    renew_views(connection, warehouse.root)
-    assert connection.sql("SELECT count(*) FROM models__labels").fetchall() == [(4,)]
-    assert connection.sql("SELECT count(*) FROM models__out_of_sample").fetchall() == [(0,)]
-
-
-def test_sql_cannot_be_injected_through_a_folder_name(tmp_path: Path) -> None:
-    warehouse = ParquetWarehouse(tmp_path / "it's; DROP TABLE x")
-    warehouse.publish(Labels, labels(MONDAY))
-    assert open_sql(warehouse.root).sql("SELECT count(*) FROM models__labels").fetchall() == [(2,)]
-
-
-def test_sql_of_an_empty_warehouse_has_no_view(tmp_path: Path) -> None:
-    with pytest.raises(duckdb.CatalogException):
-        open_sql(tmp_path / "none").sql("SELECT * FROM models__labels")
 
 
 def test_a_reader_that_is_overtaken_by_two_versions_looks_again(warehouse: ParquetWarehouse, monkeypatch) -> None:
