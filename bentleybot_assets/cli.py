@@ -67,12 +67,20 @@ class Format(StrEnum):
 @contextmanager
 def _explained() -> Iterator[None]:
     """End the command with one line where its folder or its ledger cannot be used: the message says what to do."""
+    from sqlalchemy.exc import DBAPIError
+
     from bentleybot_assets.ledger.engines import LedgerError
 
     try:
         yield
     except (BackupError, LedgerError, MySqlError, UnfinishedRestoreError) as error:
         _fail(str(error))
+    except DBAPIError as error:
+        # The ledger and the warehouse say it themselves.
+        _fail(
+            f"The database of Dagster's history or MLflow's runs refuses: {error.orig}. `bentleybot db upgrade` "
+            "creates what is missing there, and says what this user was not granted."
+        )
     except OSError as error:
         if error.filename is None:
             raise
@@ -186,12 +194,16 @@ def upgrade_databases() -> None:
 def doctor() -> None:
     """Say whether the desk is in order, and what to mend."""
     settings = _settings()
-    findings = list(_findings(settings))
+    levels = set()
     shown = Table("", "what", "finding", box=None)
-    for level, what, finding in findings:
-        shown.add_row({"ok": "[green]ok", "warn": "[yellow]warn", "fail": "[red]FAIL"}[level], what, finding)
-    out.print(shown)
-    if any(level == "fail" for level, _, _ in findings):
+    try:
+        for level, what, finding in _findings(settings):
+            levels.add(level)
+            shown.add_row({"ok": "[green]ok", "warn": "[yellow]warn", "fail": "[red]FAIL"}[level], what, finding)
+    finally:
+        # Also what was found before something could not be looked at.
+        out.print(shown)
+    if "fail" in levels:
         raise typer.Exit(1)
 
 
@@ -245,8 +257,9 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for name in settings.connections:
         problem = resources["airbyte"].check(name)
         yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
-    problem = resources["mlflow"].check()
-    yield ("fail" if problem else "ok"), "mlflow", problem or "it can be reached"
+    if settings.mlflow_url:
+        problem = resources["mlflow"].check()
+        yield ("fail" if problem else "ok"), "mlflow", problem or "it can be reached"
     refusals = resources["ledger"].open().open_refusals(_newest_session(settings))
     stopped = ", ".join(f"{table}: {check}" for table, check in refusals.select("table_name", "check_name").iter_rows())
     yield ("warn" if stopped else "ok"), "refusals", stopped or "none is open for the newest session"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 from bentleybot_assets.deployment import mysql_account, open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError, MySqlServer
@@ -16,6 +17,9 @@ from bentleybot_assets.settings import Settings
 SUFFIXES = {"tables": "", "dagster": "_dagster", "mlflow": "_mlflow"}
 """What is kept in a database to how that is called after ``$MYSQL_DATABASE``."""
 
+_NEEDED = {"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "INDEX", "REFERENCES", "TRIGGER"} | {
+    "CREATE TEMPORARY TABLES"
+}
 _MAY_NOT_CREATE = frozenset({1044, 1142, 1227})
 
 
@@ -54,7 +58,8 @@ def create_missing(server: MySqlServer) -> Iterator[str]:
         present = {name for (name,) in cursor.fetchall()}
         for name in names:
             if name in present:
-                yield f"database {name}: there"
+                lacking = _NEEDED - _granted(cursor, name)
+                yield f"database {name}: there" + (f", but {_lacking(server, name, lacking)}" if lacking else "")
                 continue
             try:
                 with server.named_errors("SCHEMATA"):
@@ -66,11 +71,32 @@ def create_missing(server: MySqlServer) -> Iterator[str]:
             yield f"database {name}: created"
 
 
+def _granted(cursor: Any, name: str) -> set[str]:
+    """What this user may do in a database, as far as it was not given by a role."""
+    cursor.execute(
+        "SELECT PRIVILEGE_TYPE FROM USER_PRIVILEGES UNION "
+        "SELECT PRIVILEGE_TYPE FROM SCHEMA_PRIVILEGES WHERE %s LIKE TABLE_SCHEMA",
+        (name,),
+    )
+    return {privilege for (privilege,) in cursor.fetchall()}
+
+
+def _lacking(server: MySqlServer, name: str, privileges: set[str]) -> str:
+    return (
+        f"{server.user} was not granted {', '.join(sorted(privileges))} on it, unless by a role. If it is refused, an "
+        f"administrator must run (with its host in place of %): {_grant_on(server, name)}"
+    )
+
+
+def _grant_on(server: MySqlServer, name: str) -> str:
+    # In a GRANT an underscore stands for any letter.
+    return f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO '{server.user}'@'%';"
+
+
 def _grant(server: MySqlServer, names: list[str]) -> str:
     statements = [
         *(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;" for name in names),
-        # In a GRANT an underscore stands for any letter.
-        *(f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO '{server.user}'@'%';" for name in names),
+        *(_grant_on(server, name) for name in names),
     ]
     return (
         f"{server.shown}: this user may not create databases. An administrator must run (with the host that the user "

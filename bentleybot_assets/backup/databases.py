@@ -176,8 +176,8 @@ class Databases:
                     cursor.execute(f"DROP TABLE {marker}")
             except (BackupError, OSError) as error:
                 raise BackupError(
-                    f"{error} Nothing runs on the databases {', '.join(map(self.name, SUFFIXES))} until a restore has "
-                    "succeeded: mend that, then restore again; it begins anew."
+                    f"{error} Until a restore has succeeded, nothing opens the databases "
+                    f"{', '.join(map(self.name, SUFFIXES))}; the next one begins anew."
                 ) from error
 
     def _require_alone(self, cursor: Any) -> None:

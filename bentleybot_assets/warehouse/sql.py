@@ -31,8 +31,10 @@ def open_sql() -> duckdb.DuckDBPyConnection:
 
 
 def view_names(warehouse: Warehouse) -> list[str]:
-    """What may be queried; of a warehouse that is not in files, whether it was published or not."""
-    return sorted(warehouse.sql_views() if isinstance(warehouse, ParquetWarehouse) else _tables(warehouse))
+    """What may be queried; of a warehouse that is not in files, every table, published or not."""
+    if isinstance(warehouse, ParquetWarehouse):
+        return list(warehouse.sql_views())
+    return [contract.table_name() for contract in contracts()]
 
 
 def ask(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, query: str) -> duckdb.DuckDBPyRelation | None:

@@ -192,7 +192,7 @@ def test_a_restore_that_the_server_stops_is_refused_until_one_succeeds(productio
     assert result.returncode == 2
     said = " ".join(result.stderr.split())
     assert "INSERT command denied to user" in said
-    assert "Nothing runs on the databases half, half_dagster, half_mlflow until a restore has succeeded" in said
+    assert "Until a restore has succeeded, nothing opens the databases half, half_dagster, half_mlflow;" in said
     assert PASSWORD not in said
     assert [path.name for path in tmp_path.iterdir()] == ["desk"]
     assert [path.name for path in desk.home.iterdir()] == [".run.lock"]

@@ -109,6 +109,26 @@ def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb:
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     assert "GRANT ALL ON `poor\\_mlflow`.* TO 'guest'@'%';" in refused.stderr
+    assert "database poor: there, but guest was not granted ALTER, CREATE," in refused.stdout
+
+
+def test_a_user_who_may_only_read_may_look_and_is_told_in_one_line_why_nothing_runs(
+    desk: Desk, server: MySqlServer, mariadb: MariaDb, tmp_path: Path
+) -> None:
+    mariadb.as_root(
+        "CREATE USER IF NOT EXISTS 'reader'@'127.0.0.1' IDENTIFIED BY 'reading'",
+        *(f"GRANT SELECT ON {server.database}{each}.* TO 'reader'@'127.0.0.1'" for each in ("", "_dagster", "_mlflow")),
+    )
+    reader = MySqlServer(server.host, server.port, "reader", "reading", server.database)
+    looking = Desk.on(reader, tmp_path / "desk")
+    query = "SELECT count(*) FROM trading__orders JOIN market__daily_bars USING (symbol, session)"
+    counted = looking.run("bentleybot", "sql", query, "--format", "csv").stdout
+    assert counted.split() == ["count_star()", str(Ledger(server).orders(DAY).height)]
+    refused = looking.run("bentleybot", "run", check=False)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert "INSERT command denied to user 'reader'" in refused.stderr
+    assert "`bentleybot db upgrade`" in refused.stderr
 
 
 @pytest.mark.parametrize(

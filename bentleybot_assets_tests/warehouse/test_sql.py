@@ -31,7 +31,7 @@ def test_every_table_is_seen(warehouse: Warehouse) -> None:
     assert rows(warehouse, "SELECT count(*) FROM models__labels") == [(4,)]
     assert rows(warehouse, "SELECT close FROM raw__market__daily_bars") == [(1.5,)]
     assert rows(warehouse, "SELECT count(*) FROM quarantine__models__labels") == [(1,)]
-    assert {"models__labels", "raw__market__daily_bars", "quarantine__models__labels"} <= set(view_names(warehouse))
+    assert {"models__labels", "raw__market__daily_bars"} <= set(view_names(warehouse))
 
 
 @pytest.mark.parametrize(
