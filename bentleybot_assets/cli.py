@@ -353,7 +353,7 @@ def _hold_open(instance: dg.DagsterInstance, run_id: str, until: ExitStack) -> N
 
 
 def _say_who_is_at_work(holder: str) -> None:
-    err.print(f"Another `bentleybot run` is at work here ({holder}); waiting for it to end.", highlight=False)
+    err.print(f"Another command is at work here ({holder}); waiting for it to end.", highlight=False)
 
 
 def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessResult, stop: Stop) -> None:

@@ -118,7 +118,7 @@ def test_a_run_waits_for_the_one_that_is_at_work_in_the_same_home(finished_desk:
     with alone(desk.home / ".run.lock", "a test", before_waiting=pytest.fail):
         command = desk.command("bentleybot", "run")
         waiting = subprocess.Popen(command, cwd=desk.folder, env=desk.environment, **pipes)
-        assert f"Another `bentleybot run` is at work here (process {os.getpid()}" in waiting.stderr.readline()
+        assert f"Another command is at work here (process {os.getpid()}" in waiting.stderr.readline()
     waiting.communicate()
     assert waiting.returncode == 0
 
