@@ -24,7 +24,7 @@ from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.resources.restoring import WORKSHOP
 from bentleybot_assets.settings import Settings
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
-from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels
+from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, quarantined
 
 RUNS = "CREATE TABLE runs (run_id VARCHAR(32) PRIMARY KEY, artifact_uri VARCHAR(500))"
 _EVENTS = {"subprocess.Popen", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink"}
@@ -41,7 +41,9 @@ def make(variables: dict[str, str], folder: Path, server: MySqlServer | None, ar
     """Fill a desk, and back it up."""
     settings = settings_of(variables, folder)
     resources = resources_of(settings)
-    resources["warehouse"].open().publish(Labels, labels(MONDAY, TUESDAY))
+    warehouse = resources["warehouse"].open()
+    warehouse.publish(Labels, labels(MONDAY, TUESDAY))
+    warehouse.quarantine(Labels, quarantined("2022-01-05"))
     record(resources["ledger"].open(), FIRST, intents(FIRST, AAPL=3, IBM=5))
     home = settings.home
     for name in ("reports/brief.html", "mlflow/model.skops"):
@@ -103,11 +105,22 @@ def count_or_die(variables: dict[str, str], folder: Path, archive: Path, die_at:
     (folder / "points").write_text(str(points))
 
 
-def killing_client(client: str, folder: Path, lines: int) -> None:
-    """A client program that kills the restore which started it after so many lines of a dump, and goes on loading."""
+def killing_client(client: str, folder: Path) -> None:
+    """A client program that kills the restore which started it, and loads the rest once somebody writes to ``go``.
+
+    It stops before rows of a table without a key: loaded twice, they would be there twice. At its end it writes to
+    ``ended``.
+    """
+    for name in ("go", "ended"):
+        os.mkfifo(folder / name)
     program = folder / "mariadb"
     program.write_text(
-        f'#!/bin/sh\nif [ "$1" = --version ]; then exec {client} --version; fi\n'
-        f'{{ /usr/bin/head -n {lines}; kill -KILL $PPID; /bin/cat; }} | {client} "$@"\n'
+        f"""#!/bin/sh
+        if [ "$1" = --version ]; then exec {client} --version; fi
+        cd {folder} && cat > dump
+        rows=$(grep -n '^INSERT INTO `quarantine' dump | cut -d: -f1)
+        {{ head -n $((rows - 1)) dump; kill -KILL $PPID; cat go; tail -n +$rows dump; }} | {client} "$@"
+        echo > ended
+        """
     )
     program.chmod(stat.S_IRWXU)

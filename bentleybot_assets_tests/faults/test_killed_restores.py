@@ -21,7 +21,7 @@ from bentleybot_assets_tests.integration.desk import production_variables
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST
 from bentleybot_assets_tests.mariadb import MariaDb
 
-STRIDE = 12
+STRIDE = 8
 """The sweep is cut into tests that run beside each other. One of them runs always, the others in `make faults`."""
 
 Context = multiprocessing.context.ForkServerContext
@@ -132,22 +132,21 @@ def test_a_restore_killed_at_any_point_is_refused_until_the_next_one(
     assert refused
 
 
-@pytest.mark.parametrize(
-    "lines", [30, pytest.param(1, marks=pytest.mark.sweep), pytest.param(60, marks=pytest.mark.sweep)]
-)
 @pytest.mark.parametrize("desk", ["production"], indirect=True)
-def test_a_program_that_outlives_its_restore_is_ended_by_the_next_one(
-    desk: Restored, processes: Context, lines: int
-) -> None:
+def test_a_program_that_outlives_its_restore_is_ended_by_the_next_one(desk: Restored, processes: Context) -> None:
     assert run(processes, desk.variables, desk.folder, desk.archive, None) == 0
     expected = digest(desk.home, desk.server)
 
     desk.begin_anew()
     programs = desk.folder / "programs"
     programs.mkdir()
-    killing_client(str(shutil.which("mariadb")), programs, lines)
+    killing_client(str(shutil.which("mariadb")), programs)
     path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     assert run(processes, desk.variables | path, desk.folder, desk.archive, None) == -signal.SIGKILL
     assert desk.require_refused_or()
-    assert run(processes, desk.variables, desk.folder, desk.archive, None) == 0
+    try:
+        assert run(processes, desk.variables, desk.folder, desk.archive, None) == 0
+    finally:
+        (programs / "go").write_text("")
+        (programs / "ended").read_text()
     assert digest(desk.home, desk.server) == expected
