@@ -154,15 +154,19 @@ class MariaDb:
     def database(self, name: str) -> MySqlServer:
         """An empty database and an account that may do everything in it and in its two companions."""
         databases = [name, f"{name}_dagster", f"{name}_mlflow"]
-        escaped = PASSWORD.replace("'", "''")
+        self.account("desk", PASSWORD)
         self.as_root(
             "SET foreign_key_checks = 0",  # or tables that others refer to could not be dropped
             *(f"DROP DATABASE IF EXISTS `{each}`" for each in databases),
             *(f"CREATE DATABASE `{each}` CHARACTER SET utf8mb4" for each in databases),
-            f"CREATE USER IF NOT EXISTS 'desk'@'127.0.0.1' IDENTIFIED BY '{escaped}'",
             *(f"GRANT ALL ON `{each}`.* TO 'desk'@'127.0.0.1'" for each in databases),
         )
         return MySqlServer("127.0.0.1", self.port, "desk", PASSWORD, name)
+
+    def account(self, user: str, password: str, *, requires: str = "NONE") -> None:
+        """An account that may do nothing yet; one of that name which is there stays as it is but for its password."""
+        identified = f"'{user}'@'127.0.0.1' IDENTIFIED BY '{pymysql.converters.escape_string(password)}'"
+        self.as_root(f"CREATE USER IF NOT EXISTS {identified}", f"ALTER USER {identified} REQUIRE {requires}")
 
     def _folders(self) -> list[str]:
         """All its own: a server that starts removes from its temporary folder what others are still working with."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pymysql
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -182,8 +181,8 @@ def test_a_database_that_the_user_may_not_create_is_named_with_the_statement(pro
 
 def test_a_restore_that_the_server_stops_is_refused_until_one_succeeds(production, mariadb, tmp_path: Path) -> None:
     server = replace(mariadb.database("half"), user="weak")
+    mariadb.account("weak", PASSWORD)
     mariadb.as_root(
-        f"CREATE OR REPLACE USER 'weak'@'127.0.0.1' IDENTIFIED BY '{PASSWORD.replace(chr(39), chr(39) * 2)}'",
         *(f"GRANT ALL ON half{each}.* TO 'weak'@'127.0.0.1'" for each in SUFFIXES),
         "REVOKE INSERT ON half_mlflow.* FROM 'weak'@'127.0.0.1'",
     )
@@ -253,9 +252,7 @@ def test_what_stops_a_backup_is_one_clear_line(production, tmp_path: Path, chang
 
 @pytest.mark.parametrize("password", ["plain", "a b#c;d", "\"'\\", "\\n\\s\\\\", "'quoted'", '"quoted"', "ä€=[x]"])
 def test_the_servers_programs_read_any_password(mariadb: MariaDb, tmp_path: Path, password: str) -> None:
-    connection = pymysql.connect(unix_socket=mariadb.socket, user="root", autocommit=True, charset="utf8mb4")
-    with closing(connection):
-        connection.cursor().execute("CREATE OR REPLACE USER 'odd'@'127.0.0.1' IDENTIFIED BY %s", [password])
+    mariadb.account("odd", password)
     assert "\n" not in _quoted(password)
     client = shutil.which("mariadb")
     file = options_file(MySqlServer("127.0.0.1", mariadb.port, "odd", password, "x"), client, tmp_path)

@@ -100,10 +100,8 @@ def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb:
     created = Desk.on(server, tmp_path / "desk").run("bentleybot", "db", "upgrade")
     assert "database poor_mlflow: created" in created.stdout
 
-    mariadb.as_root(
-        "CREATE USER IF NOT EXISTS 'guest'@'127.0.0.1' IDENTIFIED BY 'x'",
-        "GRANT SELECT ON poor.* TO 'guest'@'127.0.0.1'",
-    )
+    mariadb.account("guest", "x")
+    mariadb.as_root("GRANT SELECT ON poor.* TO 'guest'@'127.0.0.1'")
     guest = MySqlServer(server.host, server.port, "guest", "x", "poor")
     refused = Desk.on(guest, tmp_path / "guest").run("bentleybot", "db", "upgrade", check=False)
     assert refused.returncode == 2
@@ -115,8 +113,8 @@ def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb:
 def test_a_user_who_may_only_read_may_look_and_is_told_in_one_line_why_nothing_runs(
     desk: Desk, server: MySqlServer, mariadb: MariaDb, tmp_path: Path
 ) -> None:
+    mariadb.account("reader", "reading")
     mariadb.as_root(
-        "CREATE USER IF NOT EXISTS 'reader'@'127.0.0.1' IDENTIFIED BY 'reading'",
         *(f"GRANT SELECT ON {server.database}{each}.* TO 'reader'@'127.0.0.1'" for each in ("", "_dagster", "_mlflow")),
     )
     reader = MySqlServer(server.host, server.port, "reader", "reading", server.database)

@@ -107,11 +107,8 @@ def test_a_database_without_any_privilege_names_the_command_that_prints_the_gran
 @pytest.fixture
 def reader(mariadb: MariaDb, published: MySqlServer) -> MySqlServer:
     """An account that may only read."""
-    escaped = READ_ONLY.replace("'", "''")
-    mariadb.as_root(
-        f"CREATE USER IF NOT EXISTS 'reader'@'127.0.0.1' IDENTIFIED BY '{escaped}'",
-        "GRANT SELECT ON desk.* TO 'reader'@'127.0.0.1'",
-    )
+    mariadb.account("reader", READ_ONLY)
+    mariadb.as_root("GRANT SELECT ON desk.* TO 'reader'@'127.0.0.1'")
     return replace(published, user="reader", password=READ_ONLY)
 
 
@@ -181,12 +178,8 @@ def test_warehouse_and_ledger_refuse_an_old_server(
 
 @pytest.mark.parametrize("password", [PASSWORD, "@:/%'", "%40", "a b+c", '"\\`$(x)', "пароль😀", "?x=1&y#z"])
 def test_any_password_opens_warehouse_and_ledger(published: MySqlServer, mariadb: MariaDb, password: str) -> None:
-    escaped = password.replace("\\", "\\\\").replace("'", "''")
-    mariadb.as_root(
-        "DROP USER IF EXISTS 'odd'@'127.0.0.1'",
-        f"CREATE USER 'odd'@'127.0.0.1' IDENTIFIED BY '{escaped}'",
-        "GRANT ALL ON desk.* TO 'odd'@'127.0.0.1'",
-    )
+    mariadb.account("odd", password)
+    mariadb.as_root("GRANT ALL ON desk.* TO 'odd'@'127.0.0.1'")
     odd = replace(published, user="odd", password=password)
     for act in (*WRITES, *READS):
         act(odd)
