@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -31,6 +31,20 @@ OLDEST_MYSQL, OLDEST_MARIADB = (8, 0, 19), (10, 6)
 _CODE_IN_TEXT = re.compile(r"ERROR (\d{4}) \(")
 """How connectorx tells the server's code."""
 
+_UNKNOWN_CLIENT = "A server that does not know the CA of ssl_cert ends the connection: see that this one does."
+_TLS_REMEDIES = {
+    "doesn't support it": "The server offers no TLS: switch it on there, or set ssl_mode to disabled.",
+    "mismatch": "The server's certificate is for other names than MYSQL_HOST: set MYSQL_HOST to one of its names, or "
+    "ssl_mode to verify_ca.",
+    "certificate verify failed": "Set ssl_ca to the CA that signed the server's certificate, and see that the "
+    "certificate has not expired.",
+    "alert": _UNKNOWN_CLIENT,
+    "": "Check ssl_mode, ssl_ca, ssl_cert and ssl_key with whoever runs the server.",
+}
+"""What is said of a connection that cannot be encrypted, and what to do about it."""
+
+_NO_TLS = 2026
+_DENIED = 1045
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10
 _SESSION = (
@@ -64,7 +78,7 @@ _REMEDIES: dict[frozenset[int], str] = {
 
 
 class MySqlError(RuntimeError):
-    """The server refused or cannot be reached. The message names server, table and remedy.
+    """The server refused or cannot be reached, or how to reach it makes no sense. The message says what to mend.
 
     Attributes:
         code: MySQL's error code; 0 if there is none.
@@ -86,10 +100,10 @@ class MySqlServer:
         password: its password; in no message and no ``repr``.
         database: database of tables and ledger.
         options: of :data:`OPTIONS`. ``connect_timeout`` and ``read_timeout`` are seconds; ``ssl_mode`` is one of
-            :data:`SSL_MODES` (default: required if ``ssl_ca`` is given, else what the server offers).
+            :data:`SSL_MODES`, see :attr:`ssl_mode`; the others of ``ssl_`` are files.
 
     Raises:
-        ValueError: an option is not known or has no sound value.
+        MySqlError: an option is not known or has no sound value.
     """
 
     host: str
@@ -100,25 +114,46 @@ class MySqlServer:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.options) - OPTIONS):
-            raise ValueError(
+        options = self.options
+        if unknown := sorted(set(options) - OPTIONS):
+            raise MySqlError(
                 f"There is no MySQL option {', '.join(unknown)}; choose from {', '.join(sorted(OPTIONS))}."
             )
-        mode = self.options.get("ssl_mode")
-        if mode is not None and mode not in SSL_MODES:
-            raise ValueError(f"ssl_mode is {mode}; it must be one of {', '.join(SSL_MODES)}.")
+        if self.ssl_mode not in (None, *SSL_MODES):
+            raise MySqlError(f"ssl_mode is {self.ssl_mode}; it must be one of {', '.join(SSL_MODES)}.")
+        if self._verifies and "ssl_ca" not in options:
+            raise MySqlError(f"ssl_mode {self.ssl_mode} needs ssl_ca: the file of the CA that it is verified by.")
+        if ("ssl_cert" in options) != ("ssl_key" in options):
+            raise MySqlError("ssl_cert and ssl_key go together: a client's certificate and its private key.")
         for name in ("connect_timeout", "read_timeout"):
-            if not self.options.get(name, "1").isdigit():
-                raise ValueError(f"{name} is {self.options[name]}; it must be whole seconds.")
+            if not options.get(name, "1").isdigit():
+                raise MySqlError(f"{name} is {options[name]}; it must be whole seconds.")
         if not re.fullmatch(r"[A-Za-z0-9_$]{1,48}", self.database):
-            raise ValueError(
+            raise MySqlError(
                 f"MYSQL_DATABASE is {self.database!r}; use letters, digits and underscores, at most 48 of them."
             )
+
+    @property
+    def ssl_mode(self) -> str | None:
+        """What protects a connection; None: TLS if the server offers it, unverified.
+
+        Where nothing is stated, a CA is there to verify by, and a client's certificate to be shown.
+        """
+        implied = "verify_ca" if "ssl_ca" in self.options else "required" if "ssl_cert" in self.options else None
+        return self.options.get("ssl_mode", implied)
+
+    @property
+    def _verifies(self) -> bool:
+        return self.ssl_mode in {"verify_ca", "verify_identity"}
 
     @property
     def read_seconds(self) -> int:
         """How long an answer may take before the connection is given up."""
         return int(self.options.get("read_timeout", _READ_SECONDS))
+
+    @property
+    def _connect_seconds(self) -> int:
+        return int(self.options.get("connect_timeout", _CONNECT_SECONDS))
 
     @property
     def lock_seconds(self) -> int:
@@ -143,19 +178,46 @@ class MySqlServer:
         )
 
     @property
-    def requires_tls(self) -> bool:
-        """Whether nothing may travel in clear."""
-        return self.options.get("ssl_mode", "required" if "ssl_ca" in self.options else None) not in {None, "disabled"}
+    def shows_certificate(self) -> bool:
+        """Whether the client has a certificate to show."""
+        return "ssl_cert" in self.options and self.ssl_mode != "disabled"
+
+    @property
+    def tls_files(self) -> dict[str, str]:
+        """Of the options those that name a file which counts in this mode."""
+        names = ["ssl_ca"] * self._verifies + ["ssl_cert", "ssl_key"] * self.shows_certificate
+        return {name: self.options[name] for name in names}
 
     def connectorx_url(self) -> str:
-        """For connectorx, which takes everything in one address."""
+        """For connectorx, which takes everything in one address, but for a client's certificate.
+
+        It does not find out what a server offers: see :meth:`settled`.
+        """
         is_socket = self.host.startswith("/")
         place = "localhost" if is_socket else f"{self.host}:{self.port}"
         options = {"socket": self.host} if is_socket else {"prefer_socket": "false"}
+        if self.ssl_mode:
+            options["ssl-mode"] = self.ssl_mode
+        if self._verifies:
+            options["ssl-ca"] = self.options["ssl_ca"]
         return (
             f"mysql://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{place}/{self.database}?"
             + urlencode(options)
         )
+
+    def pymysql_url(self) -> str:
+        """For Dagster and MLflow, which take everything in one address: SQLAlchemy's with PyMySQL."""
+        query = {"connect_timeout": str(self._connect_seconds)}
+        if self.ssl_mode == "disabled":
+            query["ssl_disabled"] = "true"
+        elif self.ssl_mode:
+            # Without a CA, PyMySQL encrypts and verifies nothing; with one it verifies by that alone.
+            query["ssl_check_hostname"] = str(self.ssl_mode == "verify_identity").lower()
+            query |= self.tls_files
+        # PyMySQL takes a text for Latin-1.
+        password = self.password.encode().decode("latin-1")
+        url = self.sqlalchemy_url().set(password=password).update_query_dict(query)
+        return url.render_as_string(hide_password=False)
 
     @property
     def shown(self) -> str:
@@ -165,7 +227,26 @@ class MySqlServer:
 
     def at(self, database: str) -> MySqlServer:
         """The same account in another database of the server."""
-        return MySqlServer(self.host, self.port, self.user, self.password, database, self.options)
+        return replace(self, database=database)
+
+    def settled(self, table: str) -> MySqlServer:
+        """This server, with ``ssl_mode`` stated: what the server offers is asked once, for work on ``table``.
+
+        PyMySQL, left to find out, reads all CAs of the machine for each connection: 18 ms of CPU.
+
+        Raises:
+            MySqlError: no connection can be opened, or the server is too old.
+        """
+        connection = self.connect(table=table)
+        try:
+            if self.ssl_mode:
+                return self
+            with self.named_errors(table), connection.cursor() as cursor:
+                cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+                mode = "required" if cursor.fetchone()[1] else "disabled"
+        finally:
+            connection.close()
+        return replace(self, options={**self.options, "ssl_mode": mode})
 
     def sqlalchemy_url(self) -> URL:
         """For SQLAlchemy with PyMySQL; certificates and timeouts are in :meth:`arguments`, which go with it."""
@@ -188,7 +269,7 @@ class MySqlServer:
         return {
             "password": self.password.encode(),  # PyMySQL would take a text for Latin-1
             "charset": "utf8mb4",
-            "connect_timeout": int(self.options.get("connect_timeout", _CONNECT_SECONDS)),
+            "connect_timeout": self._connect_seconds,
             "read_timeout": seconds,
             "write_timeout": seconds,
             "init_command": _SESSION.format(lock=self.lock_seconds),
@@ -196,17 +277,34 @@ class MySqlServer:
         }
 
     def _tls(self) -> dict[str, Any]:
-        mode = self.options.get("ssl_mode", "required" if "ssl_ca" in self.options else None)
+        mode, options = self.ssl_mode, self.options
         if mode is None:
             return {}  # TLS if the server offers it
         if mode == "disabled":
             return {"ssl_disabled": True}
-        context = ssl.create_default_context(cafile=self.options.get("ssl_ca"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = mode == "verify_identity"
-        context.verify_mode = ssl.CERT_NONE if mode == "required" else ssl.CERT_REQUIRED
-        if "ssl_cert" in self.options:
-            context.load_cert_chain(self.options["ssl_cert"], self.options.get("ssl_key"))
+        context.verify_mode = ssl.CERT_REQUIRED if self._verifies else ssl.CERT_NONE
+        if self._verifies:
+            with self._readable("ssl_ca"):
+                context.load_verify_locations(options["ssl_ca"])
+        if self.shows_certificate:
+            with self._readable("ssl_cert", "ssl_key"):
+                # A password that is given is not asked for at the terminal; a key without one ignores it.
+                context.load_cert_chain(options["ssl_cert"], options["ssl_key"], password="")
         return {"ssl": context}
+
+    @contextmanager
+    def _readable(self, *names: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # ssl.SSLError is one
+            files = " and ".join(f"{name} {self.options[name]}" for name in names)
+            raise MySqlError(
+                f"{self.shown}: {files} cannot be used: {error.strerror or error}. Name PEM files that this user may "
+                "read; a private key must have no password.",
+                _NO_TLS,
+            ) from error
 
     def connect(self, *, table: str, read_timeout: int | None = None, **more: Any) -> pymysql.Connection[Any]:
         """A connection in autocommit mode, for work on ``table`` (named in errors).
@@ -285,5 +383,16 @@ class MySqlServer:
             code = int(found[1])
         if self.password:
             said = said.replace(self.password, "****").replace(quote(self.password, safe=""), "****")
-        remedy = next((text for codes, text in _REMEDIES.items() if code in codes), "Nothing was changed.")
+        # PyMySQL says of a refused certificate that it cannot connect. An EOF is a server that went away.
+        if code == _NO_TLS or ("[SSL" in said and "EOF occurred" not in said):
+            code = _NO_TLS
+            remedy = next(text for sign, text in _TLS_REMEDIES.items() if sign in said.lower())
+        else:
+            remedy = next((text for codes, text in _REMEDIES.items() if code in codes), "Nothing was changed.")
+        if code == _DENIED and self.ssl_mode == "disabled":
+            remedy += " A server that requires TLS says the same: if this one does, set ssl_mode to required."
+        elif code == _DENIED and self.ssl_mode and not self.shows_certificate:
+            remedy += " If this account requires a client's certificate, set ssl_cert and ssl_key too."
+        elif code in LOST and self.shows_certificate:
+            remedy += f" {_UNKNOWN_CLIENT}"
         return MySqlError(f"{self.shown}, table {table}: {said} (error {code}). {remedy}", code)

@@ -352,12 +352,14 @@ def options_file(server: MySqlServer, program: str, folder: Path) -> Path:
         lines["socket"] = server.host
     else:
         lines |= {"host": server.host, "port": str(server.port), "protocol": "tcp"}
-    options = server.options
-    lines |= {name.replace("_", "-"): options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
-    if "connect_timeout" in options:
-        lines["loose-connect-timeout"] = options["connect_timeout"]
-    mode = options.get("ssl_mode", "required" if "ssl_ca" in options else None)
-    content = ["[client]", *(f"{name}={_quoted(value)}" for name, value in lines.items()), *_tls(program, mode)]
+    lines |= {name.replace("_", "-"): file for name, file in server.tls_files.items()}
+    if "connect_timeout" in server.options:
+        lines["loose-connect-timeout"] = server.options["connect_timeout"]
+    content = [
+        "[client]",
+        *(f"{name}={_quoted(value)}" for name, value in lines.items()),
+        *_tls(program, server.ssl_mode),
+    ]
     file = folder / "account.cnf"
     file.touch(mode=0o600)
     file.write_text("\n".join(content) + "\n", encoding="utf-8")
@@ -365,6 +367,7 @@ def options_file(server: MySqlServer, program: str, folder: Path) -> Path:
 
 
 def _tls(program: str, mode: str | None) -> list[str]:
+    # MariaDB's client is not told to look at the CA alone: from 11.4 on that may turn off all verification.
     if not _is_mariadb(program):
         return [f"ssl-mode={mode.upper()}"] if mode else []
     if mode == "disabled":

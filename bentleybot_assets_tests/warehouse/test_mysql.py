@@ -6,7 +6,6 @@ import logging
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -540,13 +539,9 @@ def test_a_log_is_indexed_by_session_and_keyed_by_delivery() -> None:
     assert table_of(CorporateActions).index == ("ex_date",)
 
 
-def test_where_tls_is_asked_for_nothing_is_read_in_clear(mysql_server: MySqlServer, monkeypatch) -> None:
-    encrypted = replace(mysql_server, options={"ssl_mode": "required"})
-    with pytest.raises(MySqlError, match=r"(?i)ssl|tls"):
-        MySqlWarehouse(encrypted).read(CleanBars)
-
+def test_a_client_that_shows_a_certificate_reads_the_same_row_by_row(mysql_server: MySqlServer, monkeypatch) -> None:
     bars = clean_bars()
     MySqlWarehouse(mysql_server).publish(CleanBars, bars)
-    monkeypatch.setattr(MySqlServer, "requires_tls", True)
+    monkeypatch.setattr(MySqlServer, "shows_certificate", True)
     monkeypatch.setattr(transfer, "_read_in_time", None)
     assert MySqlWarehouse(mysql_server).read(CleanBars).equals(bars)

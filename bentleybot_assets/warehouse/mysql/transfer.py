@@ -119,8 +119,8 @@ def read(server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], *, 
         MySqlError: the server refuses, or does not answer in time.
     """
     seconds = server.read_seconds + rows / ROWS_PER_SECOND
-    if server.requires_tls:
-        # connectorx cannot be told to: what must not travel in clear is read row by row.
+    if server.shows_certificate:
+        # connectorx has none to show: where a client needs one, rows are read one by one.
         frame = _read_rows(server, query, schema, table, seconds=seconds)
     else:
         frame = _read_in_time(server, query, table, seconds=seconds)
@@ -136,7 +136,7 @@ def _as_declared(name: str, dtype: pl.DataType) -> pl.Expr:
 def _read_rows(
     server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], table: str, *, seconds: float
 ) -> pl.DataFrame:
-    """Read through the driver that statements use, as encrypted as they are."""
+    """Read through the driver that statements use."""
     connection = server.connect(table=table, read_timeout=math.ceil(seconds))
     try:
         with server.named_errors(table), connection.cursor() as cursor:

@@ -63,6 +63,7 @@ class MySqlWarehouse:
 
     def __init__(self, server: MySqlServer) -> None:
         self.server = server
+        self._known: MySqlServer | None = None
 
     def read(
         self,
@@ -145,7 +146,7 @@ class MySqlWarehouse:
             rows = _estimate(connection, table.name)
         schema = {name: pl.String() for name in QUARANTINE}
         query = f"SELECT {_names(schema)} FROM {quoted(table.name)}"  # noqa: S608
-        return transfer.read(self.server, query, schema, table=table.name, rows=rows).sort(*QUARANTINE)
+        return transfer.read(self._settled(table.name), query, schema, table=table.name, rows=rows).sort(*QUARANTINE)
 
     def append_delivery(
         self, connection: str, records: Mapping[type[Contract], pl.DataFrame], state: Mapping[str, Any]
@@ -205,7 +206,8 @@ class MySqlWarehouse:
         names = dict.fromkeys([*columns, *order, *odd])
         schema = {name: types[name] for name in names}
         query = f"SELECT {_names(schema)} FROM {quoted(contract.table_name())}{condition}"  # noqa: S608
-        frame = transfer.read(self.server, query, schema, table=contract.table_name(), rows=rows)
+        server = self._settled(contract.table_name())
+        frame = transfer.read(server, query, schema, table=contract.table_name(), rows=rows)
         if order:
             frame = frame.sort(order)
         return transfer.with_non_finite_back(frame, columns) if odd else frame.select(columns)
@@ -273,9 +275,15 @@ class MySqlWarehouse:
             ):
                 put(connection)
 
+    def _settled(self, table: str) -> MySqlServer:
+        """The server, once it is known whether it offers TLS."""
+        if self._known is None:
+            self._known = self.server.settled(table)
+        return self._known
+
     @contextmanager
     def _connection(self, table: str, **how: Any) -> Iterator[pymysql.Connection[Any]]:
-        connection = self.server.connect(table=table, **how)
+        connection = self._settled(table).connect(table=table, **how)
         try:
             with self.server.named_errors(table):
                 yield connection
