@@ -17,7 +17,7 @@ import dagster as dg
 from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.desk import Desk, WatchlistItem
 from bentleybot_assets.resources.ledger import MySqlLedgerResource, SqliteLedgerResource
-from bentleybot_assets.resources.mlflow import Mlflow
+from bentleybot_assets.resources.mlflow import Mlflow, MySqlMlflow
 from bentleybot_assets.resources.mysql import MySqlAccount
 from bentleybot_assets.resources.notifier import Notifier
 from bentleybot_assets.resources.reports import ReportFolder
@@ -74,14 +74,11 @@ def mysql_account(settings: Settings) -> MySqlAccount:
 
 def _on_mysql(settings: Settings) -> dict[str, Any]:
     account = mysql_account(settings)
+    runs = {"tracking_uri": settings.mlflow_tracking_uri, "artifact_root": str(settings.home / "mlflow")}
     return {
         "warehouse": MySqlWarehouseResource(account=account, data_mode=settings.data_mode),
         "ledger": MySqlLedgerResource(account=account),
-        "mlflow": Mlflow(
-            tracking_uri=settings.mlflow_tracking_uri,
-            artifact_root=str(settings.home / "mlflow"),
-            password=None if settings.mlflow_url else dg.EnvVar("MYSQL_PASSWORD"),
-        ),
+        "mlflow": Mlflow(**runs) if settings.mlflow_url else MySqlMlflow(**runs, account=account),
     }
 
 
@@ -89,14 +86,7 @@ def dagster_storage(settings: Settings) -> dict[str, Any]:
     """Where Dagster keeps its history, as ``dagster.yaml`` would say it: nothing to say for the embedded profile."""
     if settings.profile == "embedded":
         return {}
-    database = {
-        "hostname": settings.mysql_host,
-        "port": settings.mysql_port,
-        "username": settings.mysql_user,
-        "password": {"env": "MYSQL_PASSWORD"},
-        "db_name": f"{settings.mysql_database}_dagster",
-    }
-    return {"storage": {"mysql": {"mysql_db": database}}}
+    return {"storage": {"custom": {"module": "bentleybot_assets.history", "class": "MySqlHistory"}}}
 
 
 def dagster_reference(settings: Settings) -> InstanceRef:

@@ -33,7 +33,8 @@ from urllib.request import url2pathname
 
 import dagster as dg
 
-from bentleybot_assets.resources.mysql import revealed
+from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.resources.mysql import MySqlAccount
 from bentleybot_assets.resources.processes import is_gone, name_of_this_process
 
 if TYPE_CHECKING:
@@ -71,13 +72,11 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         tracking_uri: ``sqlite:///path/to/mlflow.db``, another database, or the address of a tracking server.
         artifact_root: folder for models and files; a tracking server has its own and ignores it.
         experiment: MLflow experiment that collects the runs.
-        password: of the database that ``tracking_uri`` names without one.
     """
 
     tracking_uri: str
     artifact_root: str
     experiment: str = "bentleybot"
-    password: str | None = None
 
     @contextmanager
     def training_run(self, context: dg.AssetExecutionContext) -> Iterator[TrainingRun]:
@@ -195,11 +194,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def _address(self) -> str:
         """Where MLflow connects to, password included: for MLflow alone."""
-        if self.password is None:
-            return self.tracking_uri
-        from sqlalchemy.engine import make_url
-
-        return make_url(self.tracking_uri).set(password=revealed(self.password)).render_as_string(hide_password=False)
+        return self.tracking_uri
 
     def _client(self) -> MlflowClient:
         if problem := self.check():
@@ -207,8 +202,9 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         _import_quietly()
         from mlflow import MlflowClient
 
-        _create_sqlite_store(self._address)
-        return MlflowClient(self._address, self._address)
+        address = self._address
+        _create_sqlite_store(address)
+        return MlflowClient(address, address)
 
     def _experiment_id(self, client: MlflowClient) -> str:
         location = None if self._is_server else Path(self.artifact_root).resolve().as_uri()
@@ -224,6 +220,41 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
                 "MLflow database aside to begin anew."
             )
         return str(experiment.experiment_id)
+
+
+class MySqlMlflow(Mlflow):
+    """MLflow in a database of the desk's own server.
+
+    Attributes:
+        account: the server's account; runs are in ``<database>_mlflow``. What ``tracking_uri`` says is only shown.
+    """
+
+    account: MySqlAccount
+
+    def check(self) -> str | None:
+        """Open a connection, as MLflow will; None if that works, otherwise what is wrong."""
+        _import_quietly()
+        from mlflow import environment_variables
+
+        for name in ("MLFLOW_MYSQL_SSL_CA", "MLFLOW_MYSQL_SSL_CERT", "MLFLOW_MYSQL_SSL_KEY"):
+            if getattr(environment_variables, name).is_set():
+                return (
+                    f"{name} is set: with it MLflow verifies no certificate, whatever ssl_mode says. Unset it; the "
+                    "section mysql of bentleybot.yaml names the files."
+                )
+        try:
+            self._server()
+        except MySqlError as error:
+            return str(error)
+        return None
+
+    def _server(self) -> MySqlServer:
+        server = self.account.server()
+        return server.at(f"{server.database}_mlflow").settled("of MLflow's runs")
+
+    @property
+    def _address(self) -> str:
+        return self._server().pymysql_url()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.ledger.ledger import Ledger
-from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
@@ -157,14 +157,21 @@ def test_dagster_keeps_its_records_where_the_production_file_says(mariadb: Maria
         """Nothing to do."""
 
     variables = {
+        "BENTLEYBOT_PROFILE": "production",
         "MYSQL_HOST": server.host,
         "MYSQL_PORT": str(server.port),
         "MYSQL_USER": server.user,
         "MYSQL_PASSWORD": server.password,
-        "MYSQL_DAGSTER_DATABASE": "records_dagster",
+        "MYSQL_DATABASE": server.database,
     }
     with patch.dict(os.environ, variables), dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert dg.materialize([noted], instance=instance).success
         assert instance.get_latest_materialization_event(noted.key) is not None
         assert instance.run_monitoring_start_timeout_seconds >= 180
     assert rows(server, "records_dagster", "SELECT status FROM runs") == [("SUCCESS",)]
+
+
+def test_the_production_file_needs_the_production_profile(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "docker" / "dagster.yaml", tmp_path)
+    with pytest.raises(MySqlError, match=r"the profile is embedded\. Set BENTLEYBOT_PROFILE=production"):
+        dg.DagsterInstance.from_config(str(tmp_path))
