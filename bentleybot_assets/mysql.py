@@ -7,10 +7,13 @@ Belongs here: the address, TLS and timeouts, opening connections, error codes in
 from __future__ import annotations
 
 import re
+import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -30,6 +33,8 @@ OLDEST_MYSQL, OLDEST_MARIADB = (8, 0, 19), (10, 6)
 
 _CODE_IN_TEXT = re.compile(r"ERROR (\d{4}) \(")
 """How connectorx tells the server's code."""
+_LOSS_IN_TEXT = re.compile(r"IoError|IO error|Could not connect")
+"""How it tells that there is no server, or no more."""
 
 _UNKNOWN_CLIENT = "A server that does not know the CA of ssl_cert ends the connection: see that this one does."
 _TLS_REMEDIES = {
@@ -47,12 +52,15 @@ _NO_TLS = 2026
 _DENIED = 1045
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10
+BEAT_SECONDS = 2
+"""How often a server that works for long is asked whether it is still there."""
+
 _SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
     "innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}"
 )
 
-LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, 1053, 1077, 1927, 3169})
+LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, 1053, 1077, 1927, 3024, 3169})
 """The server is away, or a connection was lost: the statement may or may not have been carried out."""
 
 CONTENDED = frozenset({1205, 1213})
@@ -152,29 +160,39 @@ class MySqlServer:
         return int(self.options.get("read_timeout", _READ_SECONDS))
 
     @property
-    def _connect_seconds(self) -> int:
-        return int(self.options.get("connect_timeout", _CONNECT_SECONDS))
-
-    @property
     def lock_seconds(self) -> int:
         """How long a lock is waited for: shorter than an answer, so that the server says what it waits for."""
         return max(1, self.read_seconds // 2)
 
+    @property
+    def connect_seconds(self) -> int:
+        """How long opening a connection may take, login included."""
+        return int(self.options.get("connect_timeout", _CONNECT_SECONDS))
+
     def attempts(self, code_of: Callable[[Exception], int]) -> Iterator[AbstractContextManager[Any]]:
         """Attempts at a transaction that is whole or not done: more than one where the server was away or contended.
+
+        A server that is away is tried for ``read_seconds`` from when it was found so, however long it had worked
+        before; a lock for as long as the server waited for it, once more. An answer that did not come in time was
+        waited for long enough.
 
         Args:
             code_of: MySQL's code of an error; 0 if it has none.
         """
         import stamina
 
+        failed_at: list[float] = []
+
+        def is_worth_it(error: Exception) -> bool:
+            code = code_of(error)
+            if code not in LOST | CONTENDED or _is_timed_out(error):
+                return False
+            failed_at.append(time.monotonic())
+            patience = self.lock_seconds if code in CONTENDED else self.read_seconds
+            return failed_at[-1] - failed_at[0] < patience
+
         return stamina.retry_context(
-            on=lambda error: code_of(error) in LOST | CONTENDED,
-            attempts=None,
-            timeout=self.read_seconds,
-            wait_initial=0.1,
-            wait_max=1,
-            wait_jitter=0.2,
+            on=is_worth_it, attempts=None, timeout=None, wait_initial=0.1, wait_max=1, wait_jitter=0.2
         )
 
     @property
@@ -207,7 +225,7 @@ class MySqlServer:
 
     def pymysql_url(self) -> str:
         """For Dagster and MLflow, which take everything in one address: SQLAlchemy's with PyMySQL."""
-        query = {"connect_timeout": str(self._connect_seconds)}
+        query = {"connect_timeout": str(self.connect_seconds)}
         if self.ssl_mode == "disabled":
             query["ssl_disabled"] = "true"
         elif self.ssl_mode:
@@ -269,7 +287,7 @@ class MySqlServer:
         return {
             "password": self.password.encode(),  # PyMySQL would take a text for Latin-1
             "charset": "utf8mb4",
-            "connect_timeout": self._connect_seconds,
+            "connect_timeout": self.connect_seconds,
             "read_timeout": seconds,
             "write_timeout": seconds,
             "init_command": _SESSION.format(lock=self.lock_seconds),
@@ -323,9 +341,11 @@ class MySqlServer:
                 database=self.database,
                 autocommit=True,
                 **address,
-                **self.arguments(read_timeout=read_timeout),
+                **self.arguments(read_timeout=self.connect_seconds),
                 **more,
             )
+        seconds = self.read_seconds if read_timeout is None else read_timeout
+        connection._read_timeout = connection._write_timeout = seconds  # noqa: SLF001 - from the next packet on
         try:
             self.require_version(connection.get_server_info())
             with self.named_errors(table):
@@ -334,6 +354,52 @@ class MySqlServer:
             connection.close()
             raise
         return connection
+
+    def require_answer(self, table: str) -> None:
+        """Ask the server whether it is there, on a connection of its own; a refusal is an answer too.
+
+        Raises:
+            MySqlError: it is away, or does not answer within ``connect_timeout``.
+        """
+        try:
+            self.connect(table=table).close()
+        except MySqlError as error:
+            if error.code in LOST:
+                raise
+
+    @contextmanager
+    def watched(self, connection: pymysql.Connection[Any], table: str) -> Iterator[None]:
+        """Let statements take their time, but give the connection up once the server answers no other one.
+
+        How long a load or a merge may take nobody knows; whether the server is still there can be asked.
+
+        Raises:
+            MySqlError: the server stopped answering.
+        """
+        is_over = Event()
+        losses: list[MySqlError] = []
+
+        def watch() -> None:
+            while not is_over.wait(BEAT_SECONDS):
+                try:
+                    self.require_answer(table)
+                except MySqlError as error:
+                    losses.append(error)
+                    if (waiting := connection._sock) is not None:  # noqa: SLF001
+                        with suppress(OSError):  # it may be closed by now
+                            # Not SSLSocket's own, which would take TLS away from under a read that waits.
+                            socket.socket.shutdown(waiting, socket.SHUT_RDWR)
+                    return
+
+        Thread(target=watch, name="heartbeat", daemon=True).start()
+        try:
+            yield
+        except MySqlError:
+            if losses:
+                raise losses[0]  # noqa: B904 - it has a cause of its own, which says more than a closed connection
+            raise
+        finally:
+            is_over.set()
 
     def require_version(self, version: str) -> None:
         """Refuse a server that lacks what is used.
@@ -377,10 +443,12 @@ class MySqlServer:
 
     def explained(self, error: BaseException, table: str) -> MySqlError:
         """The driver's error as one that names server, table and remedy; the password is not in it."""
-        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        said = str(error.args[-1]) if error.args else str(error)
+        code = _driver_code(error)
+        said = str(error.args[1] if len(error.args) > 1 else error)
         if not code and (found := _CODE_IN_TEXT.search(said)):
             code = int(found[1])
+        elif not code and _LOSS_IN_TEXT.search(said):
+            code = 2013
         if self.password:
             said = said.replace(self.password, "****").replace(quote(self.password, safe=""), "****")
         # PyMySQL says of a refused certificate that it cannot connect. An EOF is a server that went away.
@@ -396,3 +464,17 @@ class MySqlServer:
         elif code in LOST and self.shows_certificate:
             remedy += f" {_UNKNOWN_CLIENT}"
         return MySqlError(f"{self.shown}, table {table}: {said} (error {code}). {remedy}", code)
+
+
+def _driver_code(error: BaseException) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+def _is_timed_out(error: BaseException) -> bool:
+    """Whether an answer was waited for in vain; the driver says so in what is behind its error alone."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, TimeoutError):
+            return True
+        behind = behind.__cause__ or behind.__context__
+    return False

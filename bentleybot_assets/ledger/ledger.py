@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import polars as pl
 from sqlalchemy import Connection, insert, inspect, select, update
@@ -98,7 +98,7 @@ class Ledger:
             _clear_refusals(connection, decision.session, run_id)
             return _read_orders(connection, decision.session)
 
-        return self._written("orders", write)
+        return self._in_transaction("write", "orders", write)
 
     def recorded_orders(self, decision: Decision, *, run_id: str) -> pl.DataFrame | None:
         """What :meth:`record_orders` returns and does if the decision is recorded already, else None.
@@ -114,7 +114,7 @@ class Ledger:
             _clear_refusals(connection, decision.session, run_id)
             return _read_orders(connection, decision.session)
 
-        return self._written("orders", write)
+        return self._in_transaction("write", "orders", write)
 
     def decided(self, sessions: Collection[date], strategy: str) -> set[date]:
         """Which of the sessions a strategy has decided, also with no order.
@@ -124,8 +124,7 @@ class Ledger:
         """
         rows = tables.decisions
         query = select(rows.c.session).where(rows.c.strategy == strategy, rows.c.session.in_(sessions))
-        with self._reading("decisions") as connection:
-            return set(connection.execute(query).scalars())
+        return self._in_transaction("read", "decisions", lambda connection: set(connection.execute(query).scalars()))
 
     def orders(self, session: date) -> pl.DataFrame:
         """The session's recorded orders: columns of ``trading/orders``, sorted by order id; empty if none are.
@@ -133,8 +132,7 @@ class Ledger:
         Raises:
             LedgerError: the ledger cannot be read.
         """
-        with self._reading("orders") as connection:
-            return _read_orders(connection, session)
+        return self._in_transaction("read", "orders", lambda connection: _read_orders(connection, session))
 
     def account(self, session: date, strategy: str) -> Account | None:
         """What a strategy's first decision of a session was made for; None if there is none, or it is not known.
@@ -144,13 +142,16 @@ class Ledger:
         """
         accounts, positions = tables.decided_accounts, tables.decided_positions
         key = (accounts.c.session == session, accounts.c.strategy == strategy)
-        with self._reading("decided_accounts") as connection:
+
+        def read(connection: Connection) -> Account | None:
             first = connection.execute(select(accounts).where(*key).order_by(accounts.c.revision)).mappings().first()
             if first is None:
                 return None
             same = [positions.c[name] == first[name] for name in ("strategy", "session", "revision")]
             held = connection.execute(select(positions.c.symbol, positions.c.quantity).where(*same)).all()
             return Account(first["cash_usd"], dict(map(tuple, held)))
+
+        return self._in_transaction("read", "decided_accounts", read)
 
     def _is_recorded(self, connection: Connection, decision: Decision) -> bool:
         wanted = asdict(decision)
@@ -215,7 +216,7 @@ class Ledger:
                     .values(dagster_run_id=dagster_run_id, cleared_by_run_id=None)
                 )
 
-        self._written("refusals", write)
+        self._in_transaction("write", "refusals", write)
         return refusal_id
 
     def refusals(self, session: date) -> pl.DataFrame:
@@ -225,12 +226,12 @@ class Ledger:
             LedgerError: the ledger cannot be read.
         """
         rows = tables.refusals
-        with self._reading("refusals") as connection:
-            found = connection.execute(
-                select(rows)
-                .where(rows.c.session == session)
-                .order_by(rows.c.table_name, rows.c.check_name, rows.c.refusal_id)
-            ).all()
+        query = (
+            select(rows)
+            .where(rows.c.session == session)
+            .order_by(rows.c.table_name, rows.c.check_name, rows.c.refusal_id)
+        )
+        found = self._in_transaction("read", "refusals", lambda connection: connection.execute(query).all())
         return pl.DataFrame([tuple(row) for row in found], schema=REFUSALS, orient="row")
 
     def open_refusals(self, session: date) -> pl.DataFrame:
@@ -239,25 +240,15 @@ class Ledger:
 
     # Transactions
 
-    def _written(self, table: str, write: Callable[[Connection], _T]) -> _T:
-        """Carry out a write in a transaction; again from its start if the database asks for that."""
-        result: list[_T] = []
+    def _in_transaction(self, verb: Literal["read", "write"], table: str, work: Callable[[Connection], _T]) -> _T:
+        """Carry out ``work`` in a transaction; again from its start if the database asks for that."""
         try:
             for attempt in self._place.attempts():
-                with attempt, self._connection(is_read=False) as connection:
-                    result.append(write(connection))
+                with attempt, self._connection(is_read=verb == "read") as connection:
+                    result = work(connection)
         except DBAPIError as error:
-            raise self._place.explained(error, table, "write") from error
-        return result[-1]
-
-    @contextmanager
-    def _reading(self, table: str) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        try:
-            with self._connection(is_read=True) as connection:
-                yield connection
-        except DBAPIError as error:
-            raise self._place.explained(error, table, "read") from error
+            raise self._place.explained(error, table, verb) from error
+        return result
 
     @contextmanager
     def _connection(self, *, is_read: bool) -> Iterator[Connection]:

@@ -14,8 +14,8 @@ import json
 import logging
 import math
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from multiprocessing import TimeoutError  # noqa: A004 - what a pool raises
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
-from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.mysql import BEAT_SECONDS, MySqlError, MySqlServer
 from bentleybot_assets.warehouse.mysql.ddl import NON_FINITE, non_finite_columns, quoted
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _LOCAL_IS_FORBIDDEN = frozenset({1148, 2068, 3948, 3950, 4166})
 _NOT_TAKEN = 1265
 _ROWS_AT_ONCE = 1_000
 ROWS_PER_SECOND = 20_000
-"""Slower than this, a connection is taken for one that is dead without saying so."""
+"""Slower than this, a connection is taken for one that is dead without saying so, though the server answers others."""
 
 
 def load(connection: pymysql.Connection[Any], table: str, frame: pl.DataFrame) -> None:
@@ -139,7 +139,7 @@ def _read_rows(
     """Read through the driver that statements use."""
     connection = server.connect(table=table, read_timeout=math.ceil(seconds))
     try:
-        with server.named_errors(table), connection.cursor() as cursor:
+        with server.watched(connection, table), server.named_errors(table), connection.cursor() as cursor:
             cursor.execute(query)
             rows = cursor.fetchall()
     finally:
@@ -149,21 +149,28 @@ def _read_rows(
 
 
 def _read_in_time(server: MySqlServer, query: str, table: str, *, seconds: float) -> pl.DataFrame:
-    """Read in a thread that is given up on: connectorx has no time-out for a server that stops answering."""
+    """Read in a thread that is given up on once the server answers nobody: connectorx itself would wait for ever."""
     import connectorx
 
     def work() -> Any:
         return connectorx.read_sql(server.connectorx_url(), query, return_type="arrow")
 
     pool = ThreadPool(1)
+    until = time.monotonic() + seconds
+    answer = pool.apply_async(work)
     try:
-        return pl.DataFrame(pl.from_arrow(pool.apply_async(work).get(seconds)))
-    except TimeoutError as error:
-        raise MySqlError(
-            f"{server.shown}, table {table}: no answer within {seconds:.0f} s. Check the server and the network, then "
-            "run again: nothing was changed.",
-            2013,
-        ) from error
+        while not answer.ready():
+            left = until - time.monotonic()
+            if left <= 0:
+                raise MySqlError(
+                    f"{server.shown}, table {table}: no answer within {seconds:.0f} s. Check the server and the "
+                    "network, then run again: nothing was changed.",
+                    2013,
+                ) from TimeoutError()
+            answer.wait(min(BEAT_SECONDS, left))
+            if not answer.ready():
+                server.require_answer(table)
+        return pl.DataFrame(pl.from_arrow(answer.get()))
     except RuntimeError as error:
         raise server.explained(error, table) from error
     finally:

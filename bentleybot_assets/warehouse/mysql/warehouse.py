@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -38,6 +38,8 @@ from bentleybot_assets.warehouse.mysql.pushdown import session_condition
 
 if TYPE_CHECKING:
     import pymysql
+
+_T = TypeVar("_T")
 
 _DELIVERIES = Table(
     "airbyte_deliveries",
@@ -75,13 +77,13 @@ class MySqlWarehouse:
         """See :class:`Warehouse`."""
         columns = list(contract.polars_schema() if columns is None else columns)
         order = (DELIVERY, ROW) if contract.rules().is_log else contract.rules().grain
-        return self._select(contract, columns, _sessions_sql(sessions), order)
+        return self._again(lambda: self._select(contract, columns, _sessions_sql(sessions), order))
 
     def scan(self, contract: type[Contract]) -> pl.LazyFrame:
         """See :class:`Warehouse`. Asks the server for the columns and sessions that are wanted."""
         from polars.io.plugins import register_io_source
 
-        self._rows_expected(contract)
+        self._again(lambda: self._rows_expected(contract))
         schema = contract.polars_schema()
 
         def source(
@@ -91,7 +93,7 @@ class MySqlWarehouse:
             wanted = with_columns or list(schema)
             needed = wanted if predicate is None else [*dict.fromkeys([*wanted, *predicate.meta.root_names()])]
             condition = "" if predicate is None else session_condition(predicate)
-            frame = self._select(contract, needed, condition, ())
+            frame = self._again(lambda: self._select(contract, needed, condition, ()))
             if predicate is not None:
                 frame = frame.filter(predicate)
             yield frame.select(wanted) if n_rows is None else frame.select(wanted).head(n_rows)
@@ -101,12 +103,16 @@ class MySqlWarehouse:
     def row_count(self, contract: type[Contract], sessions: Collection[date] | None = None) -> int | None:
         """See :class:`Warehouse`."""
         table = table_of(contract)
-        with self._connection(table.name) as connection:
-            if not _columns_of(connection, table.name):
-                return None
-            with connection.cursor() as cursor:
-                cursor.execute(f"SELECT COUNT(*) FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
-                return int(cursor.fetchone()[0])
+
+        def count() -> int | None:
+            with self._connection(table.name) as connection:
+                if not _columns_of(connection, table.name):
+                    return None
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SELECT COUNT(*) FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
+                    return int(cursor.fetchone()[0])
+
+        return self._again(count)
 
     def location(self, contract: type[Contract]) -> str:
         """See :class:`Warehouse`: server, database and table."""
@@ -140,13 +146,19 @@ class MySqlWarehouse:
     def read_quarantine(self, contract: type[Contract]) -> pl.DataFrame:
         """See :class:`Warehouse`."""
         table = quarantine_of(contract)
-        with self._connection(table.name) as connection:
-            if not _columns_of(connection, table.name):
-                return pl.DataFrame(schema=QUARANTINE)
-            rows = _estimate(connection, table.name)
         schema = {name: pl.String() for name in QUARANTINE}
         query = f"SELECT {_names(schema)} FROM {quoted(table.name)}"  # noqa: S608
-        return transfer.read(self._settled(table.name), query, schema, table=table.name, rows=rows).sort(*QUARANTINE)
+
+        def read() -> pl.DataFrame:
+            with self._connection(table.name) as connection:
+                if not _columns_of(connection, table.name):
+                    return pl.DataFrame(schema=QUARANTINE)
+                rows = _estimate(connection, table.name)
+            return transfer.read(self._settled(table.name), query, schema, table=table.name, rows=rows).sort(
+                *QUARANTINE
+            )
+
+        return self._again(read)
 
     def append_delivery(
         self, connection: str, records: Mapping[type[Contract], pl.DataFrame], state: Mapping[str, Any]
@@ -182,19 +194,31 @@ class MySqlWarehouse:
 
     def connection_state(self, connection: str) -> dict[str, Any]:
         """See :class:`Warehouse`."""
-        with self._connection(_DELIVERIES.name) as server:
-            if not _columns_of(server, _DELIVERIES.name):
-                return {}
-            with server.cursor() as cursor:
-                cursor.execute(
-                    f"SELECT state FROM {quoted(_DELIVERIES.name)} WHERE connection = %s "  # noqa: S608
-                    f"ORDER BY {quoted(DELIVERY)} DESC LIMIT 1",
-                    (connection,),
-                )
-                found = cursor.fetchone()
-        return json.loads(found[0]) if found else {}
+
+        def read() -> str:
+            with self._connection(_DELIVERIES.name) as server:
+                if not _columns_of(server, _DELIVERIES.name):
+                    return "{}"
+                with server.cursor() as cursor:
+                    cursor.execute(
+                        f"SELECT state FROM {quoted(_DELIVERIES.name)} WHERE connection = %s "  # noqa: S608
+                        f"ORDER BY {quoted(DELIVERY)} DESC LIMIT 1",
+                        (connection,),
+                    )
+                    found = cursor.fetchone()
+            return found[0] if found else "{}"
+
+        state: dict[str, Any] = json.loads(self._again(read))
+        return state
 
     # --- reading
+
+    def _again(self, read: Callable[[], _T]) -> _T:
+        """Carry out a read; again from its start if the connection was lost."""
+        for attempt in self.server.attempts(_code_of):
+            with attempt:
+                result = read()
+        return result
 
     def _select(
         self, contract: type[Contract], columns: Sequence[str], condition: str, order: Sequence[str]
@@ -242,7 +266,8 @@ class MySqlWarehouse:
             _replace_whole(connection, table, written)
             return
         _ensure(connection, table)
-        current = transfer.with_non_finite_aside(contract, self.read(contract))
+        names, grain = list(contract.polars_schema()), contract.rules().grain
+        current = transfer.with_non_finite_aside(contract, self._select(contract, names, "", grain))
         changed, gone = _difference(current, written, table.primary_key)
         if changed.is_empty() and gone.is_empty():
             return
@@ -266,10 +291,11 @@ class MySqlWarehouse:
         """
         height = rows if isinstance(rows, int) else rows.height
         seconds = self.server.read_seconds + height // transfer.ROWS_PER_SECOND
-        for attempt in self.server.attempts(lambda error: error.code if isinstance(error, MySqlError) else 0):
+        for attempt in self.server.attempts(_code_of):
             with (
                 attempt,
                 self._connection(table.name, read_timeout=seconds, local_infile=True) as connection,
+                self.server.watched(connection, table.name),
                 self.server.named_errors(table.name),
                 _lock(connection, f"{self.server.database}.{lock or table.name}", self.server.lock_seconds),
             ):
@@ -290,6 +316,10 @@ class MySqlWarehouse:
         finally:
             if connection.open:
                 connection.close()
+
+
+def _code_of(error: Exception) -> int:
+    return error.code if isinstance(error, MySqlError) else 0
 
 
 def names_a_session(sessions: Collection[date]) -> pl.Expr:
