@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any, Self
 import connectorx
 import polars as pl
 import pytest
+from pymysql.connections import MySQLResult
 
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets.warehouse.base import MissingTableError
+from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
 from bentleybot_assets_tests.faults.black_hole import BlackHole
@@ -85,10 +88,16 @@ def run(context: Context, server: MySqlServer, file: Path, die_at: int | None) -
 
 
 class Reader:
-    """Reads in a thread of its own, and remembers anything that is not a whole version."""
+    """Reads in a thread of its own, and remembers anything that is not a whole version.
 
-    def __init__(self, server: MySqlServer) -> None:
+    Args:
+        server: who is asked.
+        tolerated: errors that may be met, beside tables which are not there yet.
+    """
+
+    def __init__(self, server: MySqlServer, tolerated: tuple[type[Exception], ...] = ()) -> None:
         self._warehouse = MySqlWarehouse(server)
+        self._tolerated = (MissingTableError, *tolerated)
         self._is_done = threading.Event()
         self.wrong: list[object] = []
         self.reads = 0
@@ -118,7 +127,7 @@ class Reader:
                 if slices["session"].n_unique() == 2 and newest[MONDAY] and not newest[TUESDAY]:
                     self.wrong += [] if slices.filter(session=TUESDAY).equals(writer.slices()[TUESDAY][0]) else [slices]
                 self.reads += 1
-            except MissingTableError:
+            except self._tolerated:
                 pass
             except Exception as error:  # noqa: BLE001 - handed to the main thread, which fails the test
                 self.wrong.append(error)
@@ -166,6 +175,48 @@ def test_a_server_killed_at_any_point_and_started_again_ends_with_what_was_to_be
         assert left < 0
         writer.work(server)
         assert writer.digest(server) == expected, kill_at
+
+
+WITHIN_SECONDS = 15
+"""An error must have come by then."""
+
+
+@pytest.mark.parametrize("seconds", [0.5, *(pytest.param(outage, marks=pytest.mark.sweep) for outage in (5, 30))])
+def test_a_load_waits_for_a_server_that_comes_back_soon_and_gives_one_up_that_does_not(
+    mortal: MariaDb, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    server = mortal.database("desk")
+    warehouse = MySqlWarehouse(server)
+    old, new = writer.versions()[:2]
+    warehouse.publish(Labels, old)
+    for day, (first, _) in writer.slices().items():
+        warehouse.publish(TargetWeights, first, [day])
+    killed: list[float] = []
+    restart = threading.Timer(seconds, mortal.start)
+    send = MySQLResult._read_load_local_packet
+
+    def send_to_nobody(result: Any, packet: Any) -> Any:
+        if not killed:
+            mortal.kill()
+            killed.append(time.monotonic())
+            restart.start()
+        return send(result, packet)
+
+    monkeypatch.setattr(MySQLResult, "_read_load_local_packet", send_to_nobody)
+    with Reader(server, tolerated=(MySqlError,)) as reader:
+        if seconds < server.read_seconds:
+            warehouse.publish(Labels, new)
+        else:
+            with pytest.raises(
+                MySqlError, match=rf"{server.shown}, table models__labels: .*Check that the server runs"
+            ):
+                warehouse.publish(Labels, new)
+            assert time.monotonic() - killed[0] < WITHIN_SECONDS
+        restart.join()
+        warehouse.publish(Labels, new)
+    assert killed
+    assert not reader.wrong
+    assert warehouse.read(Labels).equals(new)
 
 
 # Black holes
@@ -228,6 +279,30 @@ def test_a_server_that_stops_answering_is_an_error_that_names_it(
             carry_out(through)
     finally:
         end()
+
+
+@pytest.mark.parametrize("act", ["read", "publish", "slices"])
+def test_long_work_is_given_up_as_soon_as_the_server_answers_nobody(
+    hole: BlackHole, through: MySqlServer, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    table, carry_out = ACTS[act]
+    # As if the table were so large that its rows may take a quarter of an hour.
+    monkeypatch.setattr(transfer, "ROWS_PER_SECOND", 1 / 500)
+    swallowed: list[float] = []
+
+    def swallowing(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            hole.swallow()
+            swallowed.append(time.monotonic())
+            return original(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(connectorx, "read_sql", swallowing(connectorx.read_sql))
+    monkeypatch.setattr(MySQLResult, "_read_load_local_packet", swallowing(MySQLResult._read_load_local_packet))
+    with pytest.raises(MySqlError, match=rf"{through.shown}, table {table}: .*error 20\d\d.*Check that the server"):
+        carry_out(through)
+    assert time.monotonic() - swallowed[0] < WITHIN_SECONDS
 
 
 # Locks of others
