@@ -180,7 +180,7 @@ def _dagster_folder(settings: Settings) -> Path | None:
     """Where Dagster keeps its history; None if that is a database."""
     reference = dagster_reference(settings)
     storage = reference.storage_data or reference.run_storage_data
-    if storage is None or "sqlite" not in storage.module_name:
+    if storage is None or "base_dir" not in storage.config_dict:
         return None
     return Path(storage.config_dict["base_dir"]).absolute()
 

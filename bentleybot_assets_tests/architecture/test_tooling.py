@@ -48,7 +48,7 @@ def test_both_ways_into_dagster_name_the_location_alike() -> None:
 
 @pytest.mark.parametrize("storage", ["local_artifact_storage", "compute_logs"])
 def test_all_of_dagsters_records_stay_in_one_folder(storage: str) -> None:
-    assert DAGSTER["storage"]["sqlite"]["base_dir"] == ".bentleybot/dagster"
+    assert DAGSTER["storage"]["custom"]["config"]["base_dir"] == ".bentleybot/dagster"
     assert DAGSTER[storage]["config"]["base_dir"].startswith(".bentleybot/dagster/")
 
 
