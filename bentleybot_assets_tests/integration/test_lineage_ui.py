@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import threading
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator
@@ -21,52 +16,26 @@ from playwright.sync_api import Error, Page, Response, expect, sync_playwright
 from bentleybot_assets.contracts.signals import TradingSignals
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
 from bentleybot_assets_tests.integration.desk import SESSION, Desk
+from bentleybot_assets_tests.integration.services import free_port, serving
 
 pytestmark = [pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the package chromium")]
 
 GROUPS = sorted({key.split("/")[0] for key in EXPECTED})
-SERVING = "Serving dagster-webserver"
 READY_MILLISECONDS = 120_000
 
 
 @pytest.fixture(scope="module")
 def address(finished_desk: Desk) -> Iterator[str]:
-    """A `dagster dev` over a desk that has run, on loopback; given out once it says that it serves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
+    """A `dagster dev` over a desk that has run, on loopback."""
+    port = free_port()
+    with serving(
         finished_desk.command("dagster", "dev", "--port", str(port), "--host", "127.0.0.1"),
-        cwd=finished_desk.folder,
-        env=finished_desk.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        said = list(until_it_serves(server))
-        assert said, "dagster dev said nothing"
-        assert SERVING in said[-1], "".join(said)
-        # Whoever reads its output must go on reading, or the server stops when the pipe is full.
-        threading.Thread(target=server.stdout.read, daemon=True).start()
+        folder=finished_desk.folder,
+        environment=finished_desk.environment,
+        log=finished_desk.folder.with_name("dagster_dev.log"),
+        port=port,
+    ):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            # It ignores what the process that started the tests ignored (as some launchers do): that is inherited.
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
-
-
-def until_it_serves(server: subprocess.Popen[str]) -> Iterator[str]:
-    """The server's lines up to the one that says that it serves, or to its end."""
-    for line in server.stdout:
-        yield line
-        if SERVING in line:
-            return
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
 from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk
+from bentleybot_assets_tests.integration.services import free_port, graphql, serving, until
 from bentleybot_assets_tests.integration.test_session_run import DAY
 from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
 
@@ -78,6 +79,33 @@ def test_history_and_models_are_on_the_server_too(desk: Desk, server: MySqlServe
     assert succeeded[0][0] >= 1
     finished = rows(server, f"{server.database}_mlflow", "SELECT status FROM runs")
     assert {status for (status,) in finished} == {"FINISHED"}
+
+
+def test_dagsters_ui_shows_what_the_command_ran_and_runs_into_the_same_history(desk: Desk, server: MySqlServer) -> None:
+    port = free_port()
+    launch = """mutation { launchPipelineExecution(executionParams: { selector: {
+      repositoryName: "__repository__", repositoryLocationName: "bentleybot_assets", pipelineName: "__ASSET_JOB",
+      assetSelection: [{path: ["raw", "market", "daily_bars"]}, {path: ["raw", "market", "corporate_actions"]}]
+    } }) { ... on LaunchRunSuccess { run { runId } } } }"""
+
+    with serving(
+        desk.command("dagster", "dev", "--host", "127.0.0.1", "--port", str(port)),
+        folder=desk.folder,
+        environment=desk.environment,
+        log=desk.folder.with_suffix(".log"),
+        port=port,
+    ):
+        shown = graphql(port, "{ runsOrError { ... on Runs { results { runId jobName } } } }")["runsOrError"]["results"]
+        launched = graphql(port, launch)["launchPipelineExecution"]["run"]["runId"]
+        query = f'{{ runOrError(runId: "{launched}") {{ ... on Run {{ status }} }} }}'
+        status = until(
+            lambda: {"SUCCESS", "FAILURE"} & {graphql(port, query)["runOrError"]["status"]}  # others are on the way
+        )
+    assert "reports_daily_job" in {run["jobName"] for run in shown}
+    assert status == {"SUCCESS"}
+    recorded = rows(server, f"{server.database}_dagster", "SELECT run_id FROM runs")
+    assert {run["runId"] for run in shown} | {launched} == {run for (run,) in recorded}
+    assert list((desk.home / "dagster").rglob("*.db")) == []
 
 
 @pytest.mark.skipif(shutil.which("mariadb-dump") is None, reason="needs the package mariadb-server")
