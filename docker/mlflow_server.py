@@ -14,18 +14,16 @@ import os
 import sys
 
 from bentleybot_assets.deployment import mysql_account
-from bentleybot_assets.mysql import MySqlError
+from bentleybot_assets.resources.mlflow import MySqlMlflow
 from bentleybot_assets.settings import Settings
 
 settings = Settings.load()
 if settings.profile != "production":
     sys.exit("MLflow's server is for BENTLEYBOT_PROFILE=production; the embedded profile keeps its runs in a file.")
-server = mysql_account(settings).server()
-try:
-    database = server.at(f"{server.database}_mlflow").settled("of MLflow's runs")
-except MySqlError as error:
-    sys.exit(str(error))
-os.environ["MLFLOW_BACKEND_STORE_URI"] = database.pymysql_url()
+runs = MySqlMlflow(tracking_uri="", artifact_root="", account=mysql_account(settings))
+if problem := runs.check():
+    sys.exit(problem)
+os.environ["MLFLOW_BACKEND_STORE_URI"] = runs.address
 # It would run code that is sent to it, in processes beside the server.
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

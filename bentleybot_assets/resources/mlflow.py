@@ -103,7 +103,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         }
         run_id = client.create_run(experiment_id, run_name=asset, tags=tags).info.run_id
         try:
-            yield TrainingRun(client, experiment_id, run_id, context.asset_key.path[-1], self._address)
+            yield TrainingRun(client, experiment_id, run_id, context.asset_key.path[-1], self.address)
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             client.set_terminated(run_id, "KILLED")
             raise
@@ -129,7 +129,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         version = _registered(self._client(), model_version)
         if version is None:
             raise LookupError(f"{where} is not registered in {_shown(self.tracking_uri)}. {fix}.")
-        with _artifacts_of(version, self._address) as folder:
+        with _artifacts_of(version, self.address) as folder:
             if not any(folder.iterdir()):
                 raise LookupError(f"{where} is registered, but its files are gone from {version.source}. {fix} again.")
             if differences := _differences(version, folder):
@@ -189,10 +189,10 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
         self._client()
-        _upgrade_db(create_sqlalchemy_engine_with_retry(self._address))
+        _upgrade_db(create_sqlalchemy_engine_with_retry(self.address))
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
         """Where MLflow connects to, password included: for MLflow alone."""
         return self.tracking_uri
 
@@ -202,7 +202,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         _import_quietly()
         from mlflow import MlflowClient
 
-        address = self._address
+        address = self.address
         _create_sqlite_store(address)
         return MlflowClient(address, address)
 
@@ -253,7 +253,8 @@ class MySqlMlflow(Mlflow):
         return server.at(f"{server.database}_mlflow").settled("of MLflow's runs")
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
+        """The database's, password included: for MLflow alone."""
         return self._server().pymysql_url()
 
 
@@ -369,9 +370,10 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _import_quietly() -> None:
-    """Import MLflow without telemetry, progress bars, progress messages or warnings about its age."""
+    """Import MLflow without telemetry, progress bars, progress messages, links to runs or warnings about its age."""
     # Written, not read: MLflow has no other switches, and looks at the first once, when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # noqa: TID251
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # noqa: TID251
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # noqa: TID251
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=dg.BetaWarning)

@@ -158,7 +158,9 @@ class MlflowServer:
         return rows(self.database, f"{self.database.database}_mlflow", statement)
 
 
-def test_models_go_through_mlflows_server_into_mysql_and_its_folder(mlflow_server: MlflowServer) -> None:
+def test_models_go_through_mlflows_server_into_mysql_and_its_folder(
+    mlflow_server: MlflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     resource = Mlflow(tracking_uri=mlflow_server.address, artifact_root="unused by a server")
     model = Ridge().fit(np.arange(6.0).reshape(3, 2), np.arange(3.0))
     with resource.training_run(a_context()) as run:
@@ -166,6 +168,7 @@ def test_models_go_through_mlflows_server_into_mysql_and_its_folder(mlflow_serve
         run.log_metrics({"rank_ic": 0.02})
         run.register(VERSION, model)
         run.promote(VERSION)
+    assert capsys.readouterr().out == ""
     assert resource.check() is None
     assert resource.load(VERSION).coef_.tolist() == model.coef_.tolist()
     assert mlflow_server.rows("SELECT status FROM runs") == [("FINISHED",)]
@@ -188,6 +191,25 @@ def test_mlflows_server_runs_no_jobs(mlflow_server: MlflowServer) -> None:
     programs = [" ".join(process.cmdline()[1:3]) for process in family(mlflow_server.process)]
     assert programs == ["-m mlflow", "-m uvicorn"]
     assert mlflow_server.rows("SELECT COUNT(*) FROM jobs") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"MYSQL_PASSWORD": "no"}, "Check MYSQL_USER and MYSQL_PASSWORD."),
+        ({"BENTLEYBOT_PROFILE": "embedded"}, "MLflow's server is for BENTLEYBOT_PROFILE=production"),
+    ],
+    ids=str,
+)
+def test_mlflows_server_does_not_start_where_it_cannot_work(
+    mariadb: MariaDb, tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
+    desk = Desk.on(mariadb.database("tracked_by_none"), tmp_path / "desk")
+    desk.variables.update(variables)
+    refused = desk.run("python", str(PROJECT / "docker" / "mlflow_server.py"), check=False)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_mlflows_server_shows_the_password_to_nobody(mlflow_server: MlflowServer) -> None:
