@@ -257,7 +257,7 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for name in settings.connections:
         problem = resources["airbyte"].check(name)
         yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
-    if settings.mlflow_url:
+    if settings.mlflow_url or settings.profile == "production":
         problem = resources["mlflow"].check()
         yield ("fail" if problem else "ok"), "mlflow", problem or "it can be reached"
     refusals = resources["ledger"].open().open_refusals(_newest_session(settings))

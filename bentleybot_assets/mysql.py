@@ -60,7 +60,7 @@ _SESSION = (
     "innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}"
 )
 
-LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, 1053, 1077, 1927, 3024, 3169})
+LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, 1053, 1077, 1927, 3169})
 """The server is away, or a connection was lost: the statement may or may not have been carried out."""
 
 CONTENDED = frozenset({1205, 1213})
@@ -394,9 +394,10 @@ class MySqlServer:
         Thread(target=watch, name="heartbeat", daemon=True).start()
         try:
             yield
-        except MySqlError:
-            if losses:
-                raise losses[0]  # noqa: B904 - it has a cause of its own, which says more than a closed connection
+        except MySqlError as error:
+            if losses and error.code in LOST:
+                # It has a cause of its own, which says more than a connection that was closed here.
+                raise losses[0] from losses[0].__cause__
             raise
         finally:
             is_over.set()

@@ -288,4 +288,5 @@ def _withdraw(home: Path) -> None:
                     (home / name).rename(workshop / HOME / name)
         listed.unlink()
     for folder in (workshop, home / _DONE):
-        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        if folder.exists():
+            shutil.rmtree(folder)

@@ -18,7 +18,7 @@ from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
-from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk
+from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk, production_variables
 from bentleybot_assets_tests.integration.services import free_port, graphql, serving, until
 from bentleybot_assets_tests.integration.test_session_run import DAY
 from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
@@ -138,6 +138,16 @@ def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb:
     assert "database poor: there, but guest was not granted ALTER, CREATE," in refused.stdout
 
 
+def test_the_doctor_finds_a_database_that_mlflow_lacks(mariadb: MariaDb, tmp_path: Path) -> None:
+    server = mariadb.database("unwell")
+    mariadb.as_root("DROP DATABASE unwell_mlflow")
+    examined = Desk.on(server, tmp_path / "desk").run("bentleybot", "doctor", check=False)
+    assert examined.returncode == 1
+    (line,) = [line for line in examined.stdout.splitlines() if line.startswith(("FAIL", " FAIL"))]
+    assert "mlflow" in line
+    assert "unwell_mlflow" in examined.stdout
+
+
 def test_a_user_who_may_only_read_may_look_and_is_told_in_one_line_why_nothing_runs(
     desk: Desk, server: MySqlServer, mariadb: MariaDb, tmp_path: Path
 ) -> None:
@@ -184,15 +194,10 @@ def test_dagster_keeps_its_records_where_the_production_file_says(mariadb: Maria
     def noted() -> None:
         """Nothing to do."""
 
-    variables = {
-        "BENTLEYBOT_PROFILE": "production",
-        "MYSQL_HOST": server.host,
-        "MYSQL_PORT": str(server.port),
-        "MYSQL_USER": server.user,
-        "MYSQL_PASSWORD": server.password,
-        "MYSQL_DATABASE": server.database,
-    }
-    with patch.dict(os.environ, variables), dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    with (
+        patch.dict(os.environ, production_variables(server)),
+        dg.DagsterInstance.from_config(str(tmp_path)) as instance,
+    ):
         assert dg.materialize([noted], instance=instance).success
         assert instance.get_latest_materialization_event(noted.key) is not None
         assert instance.run_monitoring_start_timeout_seconds >= 180
