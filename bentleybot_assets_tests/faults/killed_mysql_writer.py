@@ -1,14 +1,12 @@
 """Writes to warehouse and ledger on MySQL, and something that happens at the k-th write point.
 
 A write point is any statement, any begin and commit of a transaction, and any file that LOAD DATA begins to send. Does
-not belong here: what is expected (``test_mysql_faults``).
+not belong here: what is expected (``test_mysql_outages``).
 """
 
 from __future__ import annotations
 
 import functools
-import os
-import signal
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -23,6 +21,7 @@ from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
+from bentleybot_assets_tests.faults.dying import Points
 from bentleybot_assets_tests.ledger.sessions_of_work import ACCOUNT, FIRST, SECOND, intents, record
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, quarantined, raw_bars, weights
 
@@ -116,17 +115,10 @@ def watch(point: Callable[[], None]) -> Callable[[], None]:
 
 def count_or_die(server: MySqlServer, points_file: Path, die_at: int | None) -> None:
     """Do the work; die before the ``die_at``-th write point, or note in a file how many there were."""
-    points = 0
-
-    def point() -> None:
-        nonlocal points
-        if points == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        points += 1
-
-    watch(point)
+    points = Points(die_at)
+    watch(points)
     work(server)
-    points_file.write_text(str(points))
+    points_file.write_text(str(points.passed))
 
 
 def race(where: str | MySqlServer, number: int, gate: Any, folder: Path) -> None:

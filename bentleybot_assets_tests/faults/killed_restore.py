@@ -7,7 +7,6 @@ here: what is expected (``test_killed_restores``).
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import stat
 import sys
@@ -23,6 +22,7 @@ from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.resources.restoring import WORKSHOP
 from bentleybot_assets.settings import Settings
+from bentleybot_assets_tests.faults.dying import Points
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, quarantined
 
@@ -82,27 +82,21 @@ def digest(home: Path, server: MySqlServer | None) -> dict[str, Any]:
 def count_or_die(variables: dict[str, str], folder: Path, archive: Path, die_at: int | None) -> None:
     """Restore; die before the ``die_at``-th point, or note in a file how many there were."""
     settings = settings_of(variables, folder)
-    points = 0
-
-    def point() -> None:
-        nonlocal points
-        if points == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        points += 1
+    points = Points(die_at)
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
         is_write = event == "open" and str(settings.home) in str(arguments[0]) and arguments[2] & os.O_ACCMODE
         if is_write or event in _EVENTS:
-            point()
+            points()
 
     def query(self: Connection[Any], *arguments: Any) -> Any:
-        point()
+        points()
         return original(self, *arguments)
 
     original, Connection.query = Connection.query, query
     sys.addaudithook(hear)
     restore_from(settings, archive)
-    (folder / "points").write_text(str(points))
+    (folder / "points").write_text(str(points.passed))
 
 
 def killing_client(client: str, folder: Path) -> None:

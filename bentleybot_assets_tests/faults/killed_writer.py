@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -30,6 +29,7 @@ from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.resources import airbyte
 from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets_tests.faults.dying import Points
 
 TUESDAY, WEDNESDAY = date(2013, 2, 26), date(2013, 2, 27)
 WATCHLIST = [
@@ -117,19 +117,12 @@ def digest(folder: Path) -> dict[str, Any]:
 
 def count_or_die(folder: Path, die_at: int | None) -> None:
     """Do the work; die before the ``die_at``-th write, or note in ``folder/points`` how many there were."""
-    points = 0
-
-    def point() -> None:
-        nonlocal points
-        if points == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        points += 1
-
-    watch(folder, point)
+    points = Points(die_at)
+    watch(folder, points)
     (folder / "desk").mkdir(parents=True, exist_ok=True)
     work(folder / "desk")
     if die_at is None:
-        (folder / "points").write_text(str(points))
+        (folder / "points").write_text(str(points.passed))
 
 
 def watch(folder: Path, point: Callable[[], None]) -> None:

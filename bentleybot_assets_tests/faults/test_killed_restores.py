@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -16,30 +15,18 @@ from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets_tests.faults import killed_restore
+from bentleybot_assets_tests.faults.dying import Context, exit_code, forkserver, parts
 from bentleybot_assets_tests.faults.killed_restore import count_or_die, digest, killing_client, make, settings_of
 from bentleybot_assets_tests.integration.desk import production_variables
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST
 from bentleybot_assets_tests.mariadb import MariaDb
 
 STRIDE = 8
-"""The sweep is cut into tests that run beside each other. One of them runs always, the others in `make faults`."""
-
-Context = multiprocessing.context.ForkServerContext
 
 
 @pytest.fixture(scope="module")
 def processes() -> Context:
-    """Children that have the imports done but no thread running yet."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([killed_restore.__name__, "alembic.command"])
-    return context
-
-
-def run(context: Context, *arguments: Any, target: Any = count_or_die) -> int | None:
-    process = context.Process(target=target, args=arguments)
-    process.start()
-    process.join()
-    return process.exitcode
+    return forkserver(killed_restore.__name__)
 
 
 @dataclass(frozen=True)
@@ -102,17 +89,17 @@ def desk(request, processes: Context, tmp_path: Path, monkeypatch) -> Restored:
         monkeypatch.delenv(name)
     server = mariadb.database("killed") if mariadb else None
     desk = Restored(tmp_path, tmp_path / "desk.tar.gz", server, mariadb)
-    assert run(processes, desk.variables, desk.folder, server, desk.archive, target=make) == 0
+    assert exit_code(processes, make, desk.variables, desk.folder, server, desk.archive) == 0
     desk.begin_anew()
     return desk
 
 
-@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.sweep) for first in range(1, STRIDE))])
+@pytest.mark.parametrize("first", parts(STRIDE))
 def test_a_restore_killed_at_any_point_is_refused_until_the_next_one(
     desk: Restored, processes: Context, first: int
 ) -> None:
     nothing = digest(desk.home, desk.server)
-    assert run(processes, desk.variables, desk.folder, desk.archive, None) == 0
+    assert exit_code(processes, count_or_die, desk.variables, desk.folder, desk.archive, None) == 0
     expected = digest(desk.home, desk.server)
     assert len(expected) > 5
     assert desk.refusals() == []
@@ -122,11 +109,13 @@ def test_a_restore_killed_at_any_point_is_refused_until_the_next_one(
     refused = 0
     for die_at in range(first, points, STRIDE):
         desk.begin_anew()
-        assert run(processes, desk.variables, desk.folder, desk.archive, die_at) == -signal.SIGKILL, die_at
+        assert (
+            exit_code(processes, count_or_die, desk.variables, desk.folder, desk.archive, die_at) == -signal.SIGKILL
+        ), die_at
         is_refused = desk.require_refused_or(nothing, expected)
         refused += is_refused
         if is_refused or digest(desk.home, desk.server) == nothing:
-            assert run(processes, desk.variables, desk.folder, desk.archive, None) == 0, die_at
+            assert exit_code(processes, count_or_die, desk.variables, desk.folder, desk.archive, None) == 0, die_at
         assert digest(desk.home, desk.server) == expected, die_at
         assert desk.refusals() == []
     assert refused
@@ -134,7 +123,7 @@ def test_a_restore_killed_at_any_point_is_refused_until_the_next_one(
 
 @pytest.mark.parametrize("desk", ["production"], indirect=True)
 def test_a_program_that_outlives_its_restore_is_ended_by_the_next_one(desk: Restored, processes: Context) -> None:
-    assert run(processes, desk.variables, desk.folder, desk.archive, None) == 0
+    assert exit_code(processes, count_or_die, desk.variables, desk.folder, desk.archive, None) == 0
     expected = digest(desk.home, desk.server)
 
     desk.begin_anew()
@@ -142,10 +131,10 @@ def test_a_program_that_outlives_its_restore_is_ended_by_the_next_one(desk: Rest
     programs.mkdir()
     killing_client(str(shutil.which("mariadb")), programs)
     path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    assert run(processes, desk.variables | path, desk.folder, desk.archive, None) == -signal.SIGKILL
+    assert exit_code(processes, count_or_die, desk.variables | path, desk.folder, desk.archive, None) == -signal.SIGKILL
     assert desk.require_refused_or()
     try:
-        assert run(processes, desk.variables, desk.folder, desk.archive, None) == 0
+        assert exit_code(processes, count_or_die, desk.variables, desk.folder, desk.archive, None) == 0
     finally:
         (programs / "go").write_text("")
         (programs / "ended").read_text()

@@ -1,0 +1,179 @@
+"""Connections that stand in each other's way: locks, deadlocks and races end in one decision or one clear error."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from bentleybot_assets.contracts.models import Labels
+from bentleybot_assets.contracts.trading import TargetWeights
+from bentleybot_assets.ledger.ledger import Ledger, LedgerError
+from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
+from bentleybot_assets_tests.faults import killed_mysql_writer as writer
+from bentleybot_assets_tests.faults.dying import Context, forkserver
+from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record, url_of
+from bentleybot_assets_tests.mariadb import MariaDb
+from bentleybot_assets_tests.warehouse.statements import recorded
+from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, weights
+
+
+@pytest.fixture
+def impatient(mysql_server: MySqlServer) -> MySqlServer:
+    """The server with a table of weights; locks are waited for a second."""
+    warehouse = MySqlWarehouse(mysql_server)
+    warehouse.publish(TargetWeights, weights(MONDAY, "A", "B"), [MONDAY])
+    warehouse.publish(TargetWeights, weights(TUESDAY, "A", "B"), [TUESDAY])
+    warehouse.publish(Labels, labels(MONDAY, TUESDAY))
+    Ledger(mysql_server).orders(FIRST)
+    return replace(mysql_server, options={"read_timeout": "3"})
+
+
+def held(server: MySqlServer, *statements: str) -> Any:
+    """A connection in a transaction that has carried out ``statements``."""
+    connection = server.connect(table="any")
+    connection.begin()
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    return connection
+
+
+HOLDS = {
+    "row": (
+        "SELECT * FROM trading__target_weights WHERE session = '2022-01-03' FOR UPDATE",
+        "trading__target_weights",
+        lambda server: MySqlWarehouse(server).publish(TargetWeights, weights(MONDAY, "C"), [MONDAY]),
+    ),
+    "table": (
+        "LOCK TABLES models__labels READ",
+        "models__labels",
+        lambda server: MySqlWarehouse(server).publish(Labels, labels(MONDAY, TUESDAY, forward_return=0.4)),
+    ),
+    "table in use": (
+        "SELECT COUNT(*) FROM models__labels",
+        "models__labels",
+        lambda server: MySqlWarehouse(server).publish(Labels, labels(MONDAY, TUESDAY, forward_return=0.4)),
+    ),
+    "decision": (
+        "INSERT INTO decisions VALUES ('daily', '2022-12-27', '0', 'paper', 'sample')",
+        "orders",
+        lambda server: record(Ledger(server), FIRST, intents(FIRST, AAPL=3)),
+    ),
+    "refusals": (
+        "LOCK TABLES refusals WRITE",
+        "refusals",
+        lambda server: Ledger(server).record_refusal(FIRST, check="c", table="t", evidence="e", dagster_run_id="r"),
+    ),
+}
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_a_lock_that_another_connection_keeps_is_an_error_that_says_so(impatient: MySqlServer, hold: str) -> None:
+    statement, table, write = HOLDS[hold]
+    other = held(impatient, statement)
+    with pytest.raises(
+        (MySqlError, LedgerError), match=rf"{impatient.shown}, table {table}: .*error 1205.*Another connection holds"
+    ):
+        write(impatient)
+    other.close()
+    write(impatient)
+
+
+def test_a_writer_that_another_one_keeps_waiting_says_so(
+    impatient: MySqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = recorded(monkeypatch)
+    warehouse = MySqlWarehouse(impatient)
+    warehouse.publish(TargetWeights, weights(MONDAY, "C"), [MONDAY])
+    (lock,) = [statement for statement in sent if "GET_LOCK" in statement]
+    other = held(impatient, lock)
+    with pytest.raises(MySqlError, match=r"table trading__target_weights: another connection has been writing it"):
+        warehouse.publish(TargetWeights, weights(MONDAY, "D"), [MONDAY])
+    other.close()
+    warehouse.publish(TargetWeights, weights(MONDAY, "D"), [MONDAY])
+    assert warehouse.read(TargetWeights, [MONDAY])["symbol"].to_list() == ["D"]
+
+
+def _until_somebody_waits(mariadb: MariaDb) -> None:
+    # Not innodb_trx: the server refreshes that only if nobody has looked for a tenth of a second.
+    waits = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"
+    while mariadb.as_root(waits) == [("Innodb_row_lock_current_waits", "0")]:
+        pass
+
+
+def test_a_lock_that_is_let_go_is_waited_for(impatient: MySqlServer, mariadb: MariaDb) -> None:
+    other = held(impatient, HOLDS["row"][0])
+
+    def let_go() -> None:
+        _until_somebody_waits(mariadb)
+        other.close()
+
+    thread = threading.Thread(target=let_go, daemon=True)
+    thread.start()
+    warehouse = MySqlWarehouse(impatient)
+    warehouse.publish(TargetWeights, weights(MONDAY, "C"), [MONDAY])
+    thread.join()
+    assert warehouse.read(TargetWeights, [MONDAY])["symbol"].to_list() == ["C"]
+
+
+def test_the_loser_of_a_deadlock_writes_again_from_the_start(
+    impatient: MySqlServer, mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever changed more rows wins a deadlock.
+    heavy = [
+        f"INSERT INTO refusals VALUES ('{number}', '2022-01-03', 'c', 'c', 't', 'e', 'r', NULL)"  # noqa: S608
+        for number in range(99)
+    ]
+    other = held(impatient, *heavy, "UPDATE trading__target_weights SET weight = 0.5 WHERE session = '2022-01-04'")
+
+    def cross() -> None:
+        _until_somebody_waits(mariadb)
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE trading__target_weights SET weight = 0.5 WHERE session = '2022-01-03'")
+        other.commit()
+        other.close()
+
+    sent = recorded(monkeypatch)
+    thread = threading.Thread(target=cross, daemon=True)
+    thread.start()
+    new = pl.concat([weights(MONDAY, "C", "D"), weights(TUESDAY, "E")])
+    MySqlWarehouse(impatient).publish(TargetWeights, new, [MONDAY, TUESDAY])
+    thread.join()
+    assert sum(statement.startswith("DELETE") for statement in sent) == 2
+    assert MySqlWarehouse(impatient).read(TargetWeights).equals(new.sort("symbol", "session"))
+    assert mariadb.as_root("SELECT COUNT(*) FROM desk.refusals") == [(99,)]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Context:
+    return forkserver(writer.__name__)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "mysql"])
+def test_writers_that_race_agree_on_one_decision_a_session_and_lose_no_refusal(
+    request: pytest.FixtureRequest, processes: Context, tmp_path: Path, engine: str
+) -> None:
+    where = url_of(tmp_path / "ledger.db") if engine == "sqlite" else request.getfixturevalue("mysql_server")
+    gate = processes.Barrier(writer.WRITERS)
+    racers = [
+        processes.Process(target=writer.race, args=(where, number, gate, tmp_path)) for number in range(writer.WRITERS)
+    ]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert [racer.exitcode for racer in racers] == [0] * writer.WRITERS
+    answers = {(tmp_path / f"{number}.txt").read_text() for number in range(writer.WRITERS)}
+    assert len(answers) == 1
+    ledger = Ledger(where)
+    for day, answer in zip(writer.RACED, answers.pop().splitlines(), strict=True):
+        assert sorted(ledger.orders(day)["symbol"]) == answer.split(",")
+        assert ledger.orders(day).height == 2
+        told = ["everybody's", *(f"of {number}" for number in range(writer.WRITERS))]
+        assert sorted(ledger.refusals(day)["evidence"]) == sorted(told)
