@@ -13,6 +13,7 @@ from dagster_mysql import DagsterMySQLStorage
 
 from bentleybot_assets.deployment import mysql_account
 from bentleybot_assets.mysql import MySqlError
+from bentleybot_assets.mysql_engine import engine_url
 from bentleybot_assets.settings import Settings
 
 
@@ -44,5 +45,4 @@ class MySqlHistory(DagsterMySQLStorage):
                 "BENTLEYBOT_PROFILE=production and the MYSQL_* variables, or unset DAGSTER_HOME."
             )
         server = mysql_account(settings).server()
-        server = server.at(f"{server.database}_dagster").settled("of Dagster's history")
-        return cls(server.pymysql_url(), inst_data)
+        return cls(engine_url(server.at(f"{server.database}_dagster"), "of Dagster's history"), inst_data)

@@ -6,6 +6,7 @@ Belongs here: the address, TLS and timeouts, opening connections, error codes in
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import ssl
@@ -55,6 +56,11 @@ _READ_SECONDS = 10
 BEAT_SECONDS = 2
 """How often a server that works for long is asked whether it is still there."""
 
+_GIVEN_UP_SECONDS = 3
+_given_up: dict[tuple[str, int], tuple[float, tuple[str, int]]] = {}
+"""When this process gave a server up, and with what message and code."""
+_log = logging.getLogger(__name__)
+
 _SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
     "innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}"
@@ -95,6 +101,14 @@ class MySqlError(RuntimeError):
     def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message)
         self.code = code
+
+
+Explained = Callable[[Exception], MySqlError | None]
+"""An error as one of ours; None if it is none of the server's."""
+
+
+def _as_it_is(error: Exception) -> MySqlError | None:
+    return error if isinstance(error, MySqlError) else None
 
 
 @dataclass(frozen=True)
@@ -169,28 +183,42 @@ class MySqlServer:
         """How long opening a connection may take, login included."""
         return int(self.options.get("connect_timeout", _CONNECT_SECONDS))
 
-    def attempts(self, code_of: Callable[[Exception], int]) -> Iterator[AbstractContextManager[Any]]:
+    def attempts(self, explained: Explained = _as_it_is) -> Iterator[AbstractContextManager[Any]]:
         """Attempts at a transaction that is whole or not done: more than one where the server was away or contended.
 
         A server that is away is tried for ``read_seconds`` from when it was found so, however long it had worked
         before; a lock for as long as the server waited for it, once more. An answer that did not come in time was
-        waited for long enough.
+        waited for long enough. Whoever comes just after the server was given up does not wait as long again.
 
         Args:
-            code_of: MySQL's code of an error; 0 if it has none.
+            explained: the error of an attempt as one of ours; None if it is none of the server's.
+
+        Raises:
+            MySqlError: the server was given up a moment ago.
         """
         import stamina
 
+        place = self.host, self.port
+        if place in _given_up and time.monotonic() - _given_up[place][0] < _GIVEN_UP_SECONDS:
+            raise MySqlError(*_given_up[place][1])
         failed_at: list[float] = []
 
         def is_worth_it(error: Exception) -> bool:
-            code = code_of(error)
-            if code not in LOST | CONTENDED or _is_timed_out(error):
+            said = explained(error)
+            if said is None or said.code not in LOST | CONTENDED:
                 return False
-            failed_at.append(time.monotonic())
-            patience = self.lock_seconds if code in CONTENDED else self.read_seconds
-            return failed_at[-1] - failed_at[0] < patience
+            now = time.monotonic()
+            failed_at.append(now)
+            patience = self.lock_seconds if said.code in CONTENDED else self.read_seconds
+            if now - failed_at[0] < patience and not _is_timed_out(error):
+                if len(failed_at) == 1:
+                    _log.warning("%s Trying again for %d seconds.", said, patience)
+                return True
+            if said.code in LOST:
+                _given_up[place] = (now, (str(said), said.code))
+            return False
 
+        stamina.instrumentation.set_on_retry_hooks([])  # or it tells of every attempt
         return stamina.retry_context(
             on=is_worth_it, attempts=None, timeout=None, wait_initial=0.1, wait_max=1, wait_jitter=0.2
         )
@@ -222,20 +250,6 @@ class MySqlServer:
             f"mysql://{quote(self.user, safe='')}:{quote(self.password, safe='')}@{place}/{self.database}?"
             + urlencode(options)
         )
-
-    def pymysql_url(self) -> str:
-        """For Dagster and MLflow, which take everything in one address: SQLAlchemy's with PyMySQL."""
-        query = {"connect_timeout": str(self.connect_seconds)}
-        if self.ssl_mode == "disabled":
-            query["ssl_disabled"] = "true"
-        elif self.ssl_mode:
-            # Without a CA, PyMySQL encrypts and verifies nothing; with one it verifies by that alone.
-            query["ssl_check_hostname"] = str(self.ssl_mode == "verify_identity").lower()
-            query |= self.tls_files
-        # PyMySQL takes a text for Latin-1.
-        password = self.password.encode().decode("latin-1")
-        url = self.sqlalchemy_url().set(password=password).update_query_dict(query)
-        return url.render_as_string(hide_password=False)
 
     @property
     def shown(self) -> str:
@@ -335,17 +349,9 @@ class MySqlServer:
         address: dict[str, Any] = (
             {"unix_socket": self.host} if self.host.startswith("/") else {"host": self.host, "port": self.port}
         )
-        with self.named_errors(table):
-            connection = pymysql.connect(
-                user=self.user,
-                database=self.database,
-                autocommit=True,
-                **address,
-                **self.arguments(read_timeout=self.connect_seconds),
-                **more,
-            )
-        seconds = self.read_seconds if read_timeout is None else read_timeout
-        connection._read_timeout = connection._write_timeout = seconds  # noqa: SLF001 - from the next packet on
+        arguments = self.arguments() if read_timeout is None else self.arguments(read_timeout=read_timeout)
+        named = {"user": self.user, "database": self.database, "autocommit": True, **address, **arguments, **more}
+        connection = self.opened(pymysql.connect, named, table)
         try:
             self.require_version(connection.get_server_info())
             with self.named_errors(table):
@@ -353,6 +359,21 @@ class MySqlServer:
         except MySqlError:
             connection.close()
             raise
+        return connection
+
+    def opened(
+        self, connect: Callable[..., pymysql.Connection[Any]], named: dict[str, Any], table: str
+    ) -> pymysql.Connection[Any]:
+        """A connection as ``connect`` makes it of ``named``; the login waits no longer than ``connect_timeout``.
+
+        Raises:
+            MySqlError: it cannot be opened.
+        """
+        seconds = {"read_timeout": self.connect_seconds, "write_timeout": self.connect_seconds}
+        with self.named_errors(table):
+            connection = connect(**named | seconds)
+        connection._read_timeout = named["read_timeout"]  # noqa: SLF001 - from the next packet on
+        connection._write_timeout = named["write_timeout"]  # noqa: SLF001
         return connection
 
     def require_answer(self, table: str) -> None:

@@ -150,9 +150,12 @@ class MySqlDatabase:
                 yield connection
             connection.execute(text("SELECT RELEASE_LOCK(:name)"), lock)
 
-    def attempts(self) -> Iterable[AbstractContextManager[Any]]:
+    def attempts(self) -> Iterator[AbstractContextManager[Any]]:
         """See :class:`Place`. Writers that wait for each other are told apart by the server: one starts again."""
-        return self._server.attempts(_code_of)
+        try:
+            yield from self._server.attempts(self._as_servers)
+        except MySqlError as error:
+            raise LedgerError(f"Cannot open the ledger: {error}") from error
 
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """See :class:`Place`."""
@@ -160,12 +163,11 @@ class MySqlDatabase:
             return LedgerError(f"Cannot {verb} table {table} of ledger {self.shown}: {error}.")
         return LedgerError(f"Cannot {verb} the ledger: {self._server.explained(error.orig, table)}")
 
-
-def _code_of(error: Exception) -> int:
-    cause = error.orig if isinstance(error, DBAPIError) else error.__cause__
-    if isinstance(cause, MySqlError):  # from before there was a connection
-        return cause.code
-    return cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], int) else 0
+    def _as_servers(self, error: Exception) -> MySqlError | None:
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            return self._server.explained(error.orig, "of the ledger")
+        # From before there was a connection.
+        return error.__cause__ if isinstance(error.__cause__, MySqlError) else None
 
 
 def place_of(where: str | MySqlServer) -> Place:

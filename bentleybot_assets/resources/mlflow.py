@@ -54,6 +54,7 @@ _MODEL_VERSION = "model_version"
 _MANIFEST = "sha256_manifest"
 _PINNED = ("scikit-learn", "skops", "numpy", "scipy")
 _PROBE_SECONDS = 5
+_PURPOSE = "of MLflow's runs"
 _LOGIN_REFUSED = (401, 403)
 
 
@@ -233,29 +234,22 @@ class MySqlMlflow(Mlflow):
 
     def check(self) -> str | None:
         """Open a connection, as MLflow will; None if that works, otherwise what is wrong."""
-        _import_quietly()
-        from mlflow import environment_variables
-
-        for name in ("MLFLOW_MYSQL_SSL_CA", "MLFLOW_MYSQL_SSL_CERT", "MLFLOW_MYSQL_SSL_KEY"):
-            if getattr(environment_variables, name).is_set():
-                return (
-                    f"{name} is set: with it MLflow verifies no certificate, whatever ssl_mode says. Unset it; the "
-                    "section mysql of bentleybot.yaml names the files."
-                )
         try:
-            self._server()
+            self._server().settled(_PURPOSE)
         except MySqlError as error:
             return str(error)
         return None
 
     def _server(self) -> MySqlServer:
         server = self.account.server()
-        return server.at(f"{server.database}_mlflow").settled("of MLflow's runs")
+        return server.at(f"{server.database}_mlflow")
 
     @property
     def address(self) -> str:
         """The database's, password included: for MLflow alone."""
-        return self._server().pymysql_url()
+        from bentleybot_assets.mysql_engine import engine_url
+
+        return engine_url(self._server(), _PURPOSE)
 
 
 @dataclass(frozen=True)

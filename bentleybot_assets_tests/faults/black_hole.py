@@ -1,10 +1,11 @@
-"""A proxy on this machine that one day stops forwarding, but keeps its connections open."""
+"""A proxy on this machine that sees what is sent, and one day stops forwarding but keeps its connections open."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 
 class BlackHole:
@@ -12,10 +13,13 @@ class BlackHole:
 
     Args:
         target: port of this machine.
+        sees: is shown each piece that a client sends, one after the other, before it is forwarded.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, sees: Callable[[bytes], object] = bytes) -> None:
         self._target = target
+        self._sees = sees
+        self._one_sees = threading.Lock()
         self._swallows = threading.Event()
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -37,15 +41,25 @@ class BlackHole:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target))
+                except ConnectionRefusedError:
+                    client.close()
+                    continue
                 self._sockets += [client, server]
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(client, server, self._shown), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, bytes), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _shown(self, data: bytes) -> None:
+        with self._one_sees:
+            self._sees(data)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, sees: Callable[[bytes], object]) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                sees(data)
                 if not self._swallows.is_set():
                     sink.sendall(data)
+        with contextlib.suppress(OSError):
             if not self._swallows.is_set():
                 sink.shutdown(socket.SHUT_WR)

@@ -7,9 +7,15 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
+from bentleybot_assets.contracts._base import contract_for
+from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets_tests.architecture.test_keys import EXPECTED
 
 PROJECT = Path(__file__).parents[2]
 SESSION = "2022-12-28"
@@ -88,3 +94,13 @@ def production_variables(server: MySqlServer) -> dict[str, str]:
         "MYSQL_PASSWORD": server.password,
         "MYSQL_DATABASE": server.database,
     }
+
+
+def differences(server: MySqlServer, embedded: Desk) -> list[str]:
+    """Tables of which server and embedded desk differ in any value, orders of :data:`SESSION` included."""
+    mysql, parquet = MySqlWarehouse(server), ParquetWarehouse(embedded.home / "warehouse")
+    contracts = {key: contract_for(key.split("/")) for key in EXPECTED}
+    differing = [key for key, contract in contracts.items() if not mysql.read(contract).equals(parquet.read(contract))]
+    day = date.fromisoformat(SESSION)
+    orders = Ledger(f"sqlite:///{embedded.home / 'ledger.db'}").orders(day)
+    return differing if Ledger(server).orders(day).equals(orders) else [*differing, "the ledger's orders"]

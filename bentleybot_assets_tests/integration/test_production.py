@@ -12,13 +12,9 @@ import dagster as dg
 import pymysql
 import pytest
 
-from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.mysql import MySqlError, MySqlServer
-from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
-from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-from bentleybot_assets_tests.architecture.test_keys import EXPECTED
-from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk, production_variables
+from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk, differences, production_variables
 from bentleybot_assets_tests.integration.services import free_port, graphql, serving, until
 from bentleybot_assets_tests.integration.test_session_run import DAY
 from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
@@ -50,15 +46,7 @@ def rows(server: MySqlServer, database: str, statement: str) -> list[tuple[objec
 def test_every_table_equals_the_embedded_one_value_for_value(
     desk: Desk, server: MySqlServer, finished_desk: Desk
 ) -> None:
-    mysql, parquet = MySqlWarehouse(server), ParquetWarehouse(finished_desk.home / "warehouse")
-    differing = [
-        key
-        for key in EXPECTED
-        if not mysql.read(contract_for(key.split("/"))).equals(parquet.read(contract_for(key.split("/"))))
-    ]
-    assert differing == []
-    embedded = Ledger(f"sqlite:///{finished_desk.home / 'ledger.db'}")
-    assert Ledger(server).orders(DAY).equals(embedded.orders(DAY))
+    assert differences(server, finished_desk) == []
 
 
 def test_a_second_run_writes_no_row_and_creates_no_order(desk: Desk, server: MySqlServer) -> None:

@@ -21,12 +21,15 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 import trustme
+from mlflow.store.db.utils import create_sqlalchemy_engine
 from pymysql.err import OperationalError
+from sqlalchemy.engine import make_url
 
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.databases import SUFFIXES
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.mysql_engine import engine_url
 from bentleybot_assets.resources.mlflow import MySqlMlflow, TrackingServerError
 from bentleybot_assets.resources.mysql import MySqlAccount
 from bentleybot_assets.warehouse.mysql import transfer
@@ -321,20 +324,21 @@ def test_a_table_is_read_in_columns_unless_a_certificate_must_be_shown(
 
 
 @pytest.mark.parametrize("mode", VERIFYING)
-def test_the_address_that_dagster_and_mlflow_are_given_verifies_by_itself(
+def test_an_engine_made_of_nothing_but_the_address_verifies(
     server: MySqlServer, authority: Authority, stranger: Authority, mode: str
 ) -> None:
-    def opened(server: MySqlServer) -> None:
-        with sa.create_engine(server.pymysql_url()).connect():
+    def opened(server: MySqlServer, options: dict[str, str], host: str = "127.0.0.1") -> None:
+        known = replace(server, options={"ssl_mode": mode, "ssl_ca": authority.file("ca")})
+        address = make_url(engine_url(known, "of nothing")).update_query_dict(options).set(host=host)
+        with sa.create_engine(address).connect():
             pass
 
-    known, unknown = ({"ssl_mode": mode, "ssl_ca": each.file("ca")} for each in (authority, stranger))
-    opened(replace(server, options=known))
-    with pytest.raises(sa.exc.OperationalError, match="certificate verify failed"):
-        opened(replace(server, options=unknown))
+    opened(server, {})
+    with pytest.raises(MySqlError, match="certificate verify failed"):
+        opened(server, {"ssl_ca": stranger.file("ca")})
     if mode == "verify_identity":
-        with pytest.raises(sa.exc.OperationalError, match="not valid for 'localhost'"):
-            opened(replace(server, options=known, host="localhost"))
+        with pytest.raises(MySqlError, match="not valid for 'localhost'"):
+            opened(server, {}, host="localhost")
 
 
 @pytest.mark.sweep  # connectorx tries for half a minute
@@ -354,13 +358,14 @@ def test_the_address_that_connectorx_is_given_verifies_by_itself(
             read(replace(server, options=known, host="localhost"))
 
 
-@pytest.mark.parametrize("name", ["MLFLOW_MYSQL_SSL_CA", "MLFLOW_MYSQL_SSL_CERT", "MLFLOW_MYSQL_SSL_KEY"])
-def test_a_variable_that_would_undo_mlflows_verification_is_refused(
-    server: MySqlServer, authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str
+def test_mlflows_own_variables_cannot_undo_the_verification(
+    server: MySqlServer, authority: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, authority.file("ca"))
-    with pytest.raises(TrackingServerError, match=f"^{name} is set: .* Unset it"):
-        runs(replace(server, options={"ssl_ca": authority.file("ca")}))
+    monkeypatch.setenv("MLFLOW_MYSQL_SSL_CA", authority.file("ca"))
+    known = replace(server, options={"ssl_ca": authority.file("ca")})
+    address = make_url(engine_url(known, "of nothing")).update_query_dict({"ssl_ca": stranger.file("ca")})
+    with pytest.raises(MySqlError, match="certificate verify failed"):
+        create_sqlalchemy_engine(address.render_as_string(hide_password=False)).connect()
 
 
 def test_any_password_opens_history_and_runs(server: MySqlServer, encrypted: MariaDb) -> None:

@@ -20,7 +20,7 @@ import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.ddl import (
@@ -215,7 +215,7 @@ class MySqlWarehouse:
 
     def _again(self, read: Callable[[], _T]) -> _T:
         """Carry out a read; again from its start if the connection was lost."""
-        for attempt in self.server.attempts(_code_of):
+        for attempt in self.server.attempts():
             with attempt:
                 result = read()
         return result
@@ -291,7 +291,7 @@ class MySqlWarehouse:
         """
         height = rows if isinstance(rows, int) else rows.height
         seconds = self.server.read_seconds + height // transfer.ROWS_PER_SECOND
-        for attempt in self.server.attempts(_code_of):
+        for attempt in self.server.attempts():
             with (
                 attempt,
                 self._connection(table.name, read_timeout=seconds, local_infile=True) as connection,
@@ -316,10 +316,6 @@ class MySqlWarehouse:
         finally:
             if connection.open:
                 connection.close()
-
-
-def _code_of(error: Exception) -> int:
-    return error.code if isinstance(error, MySqlError) else 0
 
 
 def names_a_session(sessions: Collection[date]) -> pl.Expr:

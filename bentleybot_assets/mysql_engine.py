@@ -1,0 +1,85 @@
+"""The engines that Dagster and MLflow make for themselves, with the TLS, patience and words of ``mysql``.
+
+They are given an address and nothing else; one that names a plugin has SQLAlchemy hand the engine to it. Does not
+belong here: the engine that is ours (``ledger``), which tries whole transactions again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Engine, event
+from sqlalchemy.engine import CreateEnginePlugin
+from sqlalchemy.exc import OperationalError
+
+from bentleybot_assets.mysql import OPTIONS, MySqlError, MySqlServer
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
+
+_NAME = "bentleybot"
+"""Of the entry point in ``pyproject.toml``."""
+_TABLE_IN_STATEMENT = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE)\s+`?(\w+)", re.IGNORECASE)
+
+
+def engine_url(server: MySqlServer, purpose: str) -> str:
+    """The address that makes any SQLAlchemy engine one of :class:`AwaitedServer`; it holds the password.
+
+    Args:
+        server: what it is the address of; a connection is opened, see :meth:`MySqlServer.settled`.
+        purpose: what is kept there, for errors of which no statement says the table: ``of Dagster's history``.
+
+    Raises:
+        MySqlError: the server cannot be used.
+    """
+    for attempt in server.attempts():
+        with attempt:
+            settled = server.settled(purpose)
+    query = {"plugin": _NAME, "purpose": purpose, **settled.options}
+    return settled.sqlalchemy_url().update_query_dict(query).render_as_string(hide_password=False)
+
+
+class AwaitedServer(CreateEnginePlugin):
+    """Makes an engine wait for a server that is away, give one up that does not answer, and say which one it was.
+
+    A connection is waited for, as opening it again changes nothing. A statement that was lost is not repeated: it may
+    have been carried out.
+    """
+
+    def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
+        query = {name: str(value) for name, value in url.query.items()}
+        self._purpose = query["purpose"]
+        self._server = MySqlServer(
+            host=query.get("unix_socket") or str(url.host),
+            port=url.port or 0,
+            user=str(url.username),
+            password=str(url.password),
+            database=str(url.database),
+            options={name: query[name] for name in OPTIONS & query.keys()},
+        )
+        kwargs["connect_args"] = self._server.arguments()
+        # Dagster's web server keeps a connection for an hour, whatever became of the server meanwhile.
+        kwargs["pool_pre_ping"] = True
+
+    def update_url(self, url: URL) -> URL:
+        """The address that is left for the driver."""
+        return url.difference_update_query([*OPTIONS, "purpose"])
+
+    def engine_created(self, engine: Engine) -> None:
+        """Take part in whatever the engine does."""
+        event.listen(engine, "do_connect", self._connect)
+        event.listen(engine, "handle_error", self._explained, retval=True)
+
+    def _connect(self, dialect: Dialect, _record: object, _positional: object, named: dict[str, Any]) -> Any:
+        for attempt in self._server.attempts():
+            with attempt:
+                connection = self._server.opened(dialect.loaded_dbapi.connect, named, self._purpose)
+        return connection
+
+    def _explained(self, context: ExceptionContext) -> MySqlError | None:
+        """Of an error that says nothing of the data: server, table and remedy."""
+        if not isinstance(context.sqlalchemy_exception, OperationalError) or context.connection is None:
+            return None
+        found = _TABLE_IN_STATEMENT.search(context.statement or "")
+        return self._server.explained(context.original_exception, found[1] if found else self._purpose)
