@@ -261,7 +261,11 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         problem = resources["mlflow"].check()
         yield ("fail" if problem else "ok"), "mlflow", problem or "it can be reached"
     refusals = resources["ledger"].open().open_refusals(_newest_session(settings))
-    stopped = ", ".join(f"{table}: {check}" for table, check in refusals.select("table_name", "check_name").iter_rows())
+    stopped = ", ".join(
+        f"{refusal['table_name']}: {refusal['check_name']}"
+        + (f" (met by {refusal['times_met']} runs)" if refusal["times_met"] > 1 else "")
+        for refusal in refusals.iter_rows(named=True)
+    )
     yield ("warn" if stopped else "ok"), "refusals", stopped or "none is open for the newest session"
     warehouse = resources["warehouse"].open()
     for key in ("raw/market/daily_bars", "market/daily_bars", "signals/trading_signals", "trading/orders"):

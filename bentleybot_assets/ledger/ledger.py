@@ -35,8 +35,13 @@ REFUSALS: dict[str, pl.DataType | type[pl.DataType]] = {
     "evidence": pl.String,
     "dagster_run_id": pl.String,
     "cleared_by_run_id": pl.String,
+    "times_met": pl.Int64,
 }
-"""Columns of a frame of refusals. ``cleared_by_run_id`` is null while the refusal is open."""
+"""Columns of a frame of refusals.
+
+``cleared_by_run_id`` is null while the refusal is open. ``times_met`` counts the runs that met the fault, not how often
+a run told of it; ``dagster_run_id`` is the last of them.
+"""
 
 
 class DecisionConflictError(LedgerError):
@@ -171,7 +176,7 @@ class Ledger:
     def record_refusal(
         self, session: date, *, check: str, table: str, evidence: str, dagster_run_id: str, code: str = "HALT"
     ) -> str:
-        """Record that a fault stopped a session; the same fault met again keeps its one row.
+        """Record that a fault stopped a session; the same fault met again by another run is counted in its one row.
 
         A fault that was cleared and is met by another run opens again; told twice by the same run it does not.
 
@@ -193,28 +198,32 @@ class Ledger:
         refusal_id = hashlib.sha256(identity.encode()).hexdigest()[:32]
         rows = tables.refusals
 
+        first_met = insert(rows).values(
+            refusal_id=refusal_id,
+            session=session,
+            code=code,
+            check_name=check,
+            table_name=table,
+            evidence=evidence,
+            dagster_run_id=dagster_run_id,
+        )
+        known = select(rows.c.refusal_id).where(rows.c.refusal_id == refusal_id)
+        met_again = (
+            update(rows)
+            .where(rows.c.refusal_id == refusal_id, rows.c.dagster_run_id != dagster_run_id)
+            .values(dagster_run_id=dagster_run_id, cleared_by_run_id=None, times_met=rows.c.times_met + 1)
+        )
+
         def write(connection: Connection) -> None:
+            # The update first: on MySQL an insert that fails holds a lock which every other writer must wait for.
+            if connection.execute(met_again).rowcount or connection.execute(known).first():
+                return
             try:
-                connection.execute(
-                    insert(rows).values(
-                        refusal_id=refusal_id,
-                        session=session,
-                        code=code,
-                        check_name=check,
-                        table_name=table,
-                        evidence=evidence,
-                        dagster_run_id=dagster_run_id,
-                    )
-                )
+                connection.execute(first_met)
             except IntegrityError:
-                known = rows.c.refusal_id == refusal_id
-                if connection.execute(select(rows.c.refusal_id).where(known)).first() is None:
+                if connection.execute(known).first() is None:
                     raise
-                connection.execute(
-                    update(rows)
-                    .where(known, rows.c.dagster_run_id != dagster_run_id)
-                    .values(dagster_run_id=dagster_run_id, cleared_by_run_id=None)
-                )
+                connection.execute(met_again)
 
         self._in_transaction("write", "refusals", write)
         return refusal_id

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """Newest migration. Kept here so that a current ledger is recognised without importing Alembic."""
 
 version = Table("ledger_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -122,6 +122,7 @@ refusals = Table(
     Column("evidence", Text, nullable=False),
     Column("dagster_run_id", String(64), nullable=False),
     Column("cleared_by_run_id", String(64), nullable=True),
+    Column("times_met", BigInteger, nullable=False, server_default="1"),
     PrimaryKeyConstraint("refusal_id", name="pk_refusals"),
     Index("ix_refusals_session", "session"),
     comment="Faults that stopped a session's decision; open until a run clears them",

@@ -134,5 +134,15 @@ def race(where: str | MySqlServer, number: int, gate: Any, folder: Path) -> None
     (folder / f"{number}.txt").write_text("\n".join(stood))
 
 
+def meet(where: str | MySqlServer, number: int, gate: Any, times: int) -> None:
+    """One of several writers whose runs, each of its own, all meet one fault."""
+    ledger = Ledger(where)
+    gate.wait(60)
+    for run in range(times):
+        ledger.record_refusal(
+            FIRST, check="c", table="t", evidence="everybody's", dagster_run_id=f"run {run} of {number}"
+        )
+
+
 RACED = [date(2022, 2, day) for day in range(1, 6)]
 WRITERS = 8

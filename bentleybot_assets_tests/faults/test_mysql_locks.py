@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def test_the_loser_of_a_deadlock_writes_again_from_the_start(
 ) -> None:
     # Whoever changed more rows wins a deadlock.
     heavy = [
-        f"INSERT INTO refusals VALUES ('{number}', '2022-01-03', 'c', 'c', 't', 'e', 'r', NULL)"  # noqa: S608
+        f"INSERT INTO refusals VALUES ('{number}', '2022-01-03', 'c', 'c', 't', 'e', 'r', NULL, 1)"  # noqa: S608
         for number in range(99)
     ]
     other = held(impatient, *heavy, "UPDATE trading__target_weights SET weight = 0.5 WHERE session = '2022-01-04'")
@@ -155,20 +156,27 @@ def processes() -> Context:
     return forkserver(writer.__name__)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "mysql"])
-def test_writers_that_race_agree_on_one_decision_a_session_and_lose_no_refusal(
-    request: pytest.FixtureRequest, processes: Context, tmp_path: Path, engine: str
-) -> None:
-    where = url_of(tmp_path / "ledger.db") if engine == "sqlite" else request.getfixturevalue("mysql_server")
+@pytest.fixture(params=["sqlite", "mysql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str | MySqlServer:
+    """A ledger that is not there yet."""
+    return url_of(tmp_path / "ledger.db") if request.param == "sqlite" else request.getfixturevalue("mysql_server")
+
+
+def side_by_side(processes: Context, work: Callable[..., None], where: str | MySqlServer, last: Any) -> None:
+    """Have :data:`writer.WRITERS` processes do the work at once; none may fail."""
     gate = processes.Barrier(writer.WRITERS)
-    racers = [
-        processes.Process(target=writer.race, args=(where, number, gate, tmp_path)) for number in range(writer.WRITERS)
-    ]
+    racers = [processes.Process(target=work, args=(where, number, gate, last)) for number in range(writer.WRITERS)]
     for racer in racers:
         racer.start()
     for racer in racers:
         racer.join()
     assert [racer.exitcode for racer in racers] == [0] * writer.WRITERS
+
+
+def test_writers_that_race_agree_on_one_decision_a_session_and_lose_no_refusal(
+    processes: Context, where: str | MySqlServer, tmp_path: Path
+) -> None:
+    side_by_side(processes, writer.race, where, tmp_path)
     answers = {(tmp_path / f"{number}.txt").read_text() for number in range(writer.WRITERS)}
     assert len(answers) == 1
     ledger = Ledger(where)
@@ -177,3 +185,9 @@ def test_writers_that_race_agree_on_one_decision_a_session_and_lose_no_refusal(
         assert ledger.orders(day).height == 2
         told = ["everybody's", *(f"of {number}" for number in range(writer.WRITERS))]
         assert sorted(ledger.refusals(day)["evidence"]) == sorted(told)
+
+
+@pytest.mark.parametrize("times", [25, pytest.param(1000, marks=pytest.mark.sweep)])
+def test_writers_that_count_in_one_row_lose_no_count(processes: Context, where: str | MySqlServer, times: int) -> None:
+    side_by_side(processes, writer.meet, where, times)
+    assert Ledger(where).refusals(FIRST)["times_met"].to_list() == [writer.WRITERS * times]

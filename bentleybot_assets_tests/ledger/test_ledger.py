@@ -116,9 +116,10 @@ def test_a_quantity_that_does_not_lead_to_the_target_is_refused_and_leaves_the_s
     assert record(ledger, FIRST, right).equals(right)
 
 
-def test_the_same_fault_keeps_one_row_however_often_it_is_met(ledger: Ledger) -> None:
-    ids = {ledger.record_refusal(FIRST, **FAULT, dagster_run_id=run) for run in ("r1", "r1", "r2")}
+def test_the_same_fault_keeps_one_row_that_counts_the_runs_which_met_it(ledger: Ledger) -> None:
+    ids = {ledger.record_refusal(FIRST, **FAULT, dagster_run_id=run) for run in ("r1", "r1", "r2", "r2", "r3")}
     found = ledger.open_refusals(FIRST)
+    assert found["times_met"].to_list() == [3]
     assert found["refusal_id"].to_list() == list(ids)
     assert found.select("code", "check_name", "table_name", "evidence").row(0) == (
         "HALT",

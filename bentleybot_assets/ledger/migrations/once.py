@@ -27,6 +27,12 @@ def create_index(name: str, table: str, columns: Sequence[str]) -> None:
         op.create_index(name, table, list(columns))
 
 
+def add_column(table: str, column: sa.Column[Any]) -> None:
+    """Add a column that is not there yet."""
+    if column.name not in {each["name"] for each in sa.inspect(op.get_bind()).get_columns(table)}:
+        op.add_column(table, column)
+
+
 def rename_column(table: str, old: str, new: str) -> None:
     """Rename a column that still has its old name; its values stay."""
     if old in {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}:
