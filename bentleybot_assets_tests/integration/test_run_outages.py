@@ -63,13 +63,19 @@ class Fault:
         self._sign, self._left = moment
         self._act = act
         self.happened: list[float] = []
+        self._is_done = threading.Event()
         self.proxy = BlackHole(port, self._see)
 
     def _see(self, data: bytes) -> None:
         self._left -= self._sign in data
         if self._left == 0 and not self.happened:
-            self._act()
             self.happened.append(time.monotonic())
+            self._act()
+            self._is_done.set()
+
+    def wait(self) -> None:
+        """Until all is done that was to be done."""
+        assert self._is_done.wait(60), "a run ended before the moment of the fault"
 
 
 def settled(server: MySqlServer, desk: Desk, finished_desk: Desk) -> None:
@@ -105,8 +111,8 @@ def test_a_run_goes_on_when_the_server_is_back_soon(
     fault = Fault(server.port, moment, lambda: (mortal.kill(), restart.start()))
     desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
     done = desk.run("bentleybot", "run", "--session", SESSION)
+    fault.wait()
     restart.join()
-    assert fault.happened
     assert done.stderr.count("Check that the server runs and is reached") == 1
     assert "Trying again for 10 seconds." in done.stderr
     assert differences(server, finished_desk) == []
@@ -122,7 +128,7 @@ def test_a_statement_of_dagster_or_mlflow_that_was_lost_ends_the_run_and_the_nex
     fault = Fault(server.port, moment, lambda: (mortal.kill(), mortal.start()))
     desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
     ended = desk.run("bentleybot", "run", "--session", SESSION, check=False)
-    assert fault.happened
+    fault.wait()
     assert ended.returncode in {1, 2}
     said = " ".join((ended.stdout + ended.stderr).split())
     assert f"desk@127.0.0.1:{fault.proxy.port}/desk" in said
@@ -144,7 +150,9 @@ def test_a_run_whose_server_stays_away_ends_soon_with_one_line(
     fault = Fault(server.port, moment, lambda: mortal.kill() if way == "killed" else fault.proxy.swallow())
     desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
     ended = desk.run("bentleybot", "run", "--session", SESSION, check=False)
-    assert time.monotonic() - fault.happened[0] < WITHIN_SECONDS
+    ended_at = time.monotonic()
+    fault.wait()
+    assert ended_at - fault.happened[0] < WITHIN_SECONDS
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
