@@ -24,6 +24,8 @@ def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None
         warnings.filterwarnings("ignore", category=dg.BetaWarning)
         warnings.filterwarnings("ignore", category=dg.PreviewWarning)
         assets = dg.load_definitions_from_package_module(importlib.import_module("bentleybot_assets.defs"))
+        if settings.profile == "production":
+            assets = assets.map_resolved_asset_specs(func=_kept_on_mysql)
         return dg.Definitions.merge(
             move_sessions_start(assets, settings.sessions_start),
             dg.Definitions(
@@ -32,6 +34,11 @@ def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None
                 executor=dg.in_process_executor,
             ),
         )
+
+
+def _kept_on_mysql(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """An asset that says ``parquet``, as all tables do where they are declared, with what is true of this profile."""
+    return spec.replace_attributes(kinds={"mysql" if kind == "parquet" else kind for kind in spec.kinds})
 
 
 defs = build_defs(Settings.load())

@@ -25,6 +25,8 @@ from bentleybot_assets.ledger.engines import LedgerError, place_of
 from bentleybot_assets.mysql import MySqlServer
 
 _T = TypeVar("_T")
+_LONGEST_EVIDENCE = 8_000
+"""Characters: a column of MySQL's type TEXT holds them whatever they are. A stop is recorded however much it says."""
 
 REFUSALS: dict[str, pl.DataType | type[pl.DataType]] = {
     "refusal_id": pl.String,
@@ -184,7 +186,7 @@ class Ledger:
             session: session whose decision was stopped.
             check: name of the check that failed.
             table: asset key of the table it failed on, ``market/daily_bars``.
-            evidence: what was found; equal for equal faults (no run id or time in it).
+            evidence: what was found; equal for equal faults (no run id or time in it). A very long one is cut.
             dagster_run_id: the run that met it.
             code: what the refusal means for trading.
 
@@ -194,6 +196,8 @@ class Ledger:
         Raises:
             LedgerError: the ledger cannot be written.
         """
+        if len(evidence) > _LONGEST_EVIDENCE:
+            evidence = f"{evidence[:_LONGEST_EVIDENCE]} … ({len(evidence) - _LONGEST_EVIDENCE:,} more characters)"
         identity = json.dumps([session.isoformat(), table, check, evidence], ensure_ascii=False)
         refusal_id = hashlib.sha256(identity.encode()).hexdigest()[:32]
         rows = tables.refusals

@@ -1,6 +1,6 @@
 """The ledger's tables as they are at ``SCHEMA_VERSION``; ``migrations`` holds the steps that lead here.
 
-Portable on purpose (SQLite now, MySQL later): every string that is indexed has a length, sessions are dates,
+Portable on purpose (SQLite and MySQL): every string that is indexed has a length, sessions are dates,
 and there is no timestamp, because nothing in the ledger depends on a clock. Quantities are integers and exact.
 Prices, values and costs are double precision, the type they have in every table of the warehouse, so a row
 reads back bit for bit; they are estimates made at decision time, not account balances.

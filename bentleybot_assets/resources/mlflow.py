@@ -25,7 +25,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -198,7 +198,7 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.tracking_uri
 
     def _client(self) -> MlflowClient:
-        if problem := self.check():
+        if self._is_server and (problem := self.check()):
             raise TrackingServerError(problem)
         _import_quietly()
         from mlflow import MlflowClient
@@ -211,14 +211,31 @@ class Mlflow(dg.ConfigurableResource):  # type: ignore[type-arg]
         location = None if self._is_server else Path(self.artifact_root).resolve().as_uri()
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:
+            if not self._is_server:
+                Path(self.artifact_root).mkdir(parents=True, exist_ok=True)
             with _tolerating("RESOURCE_ALREADY_EXISTS"):
                 client.create_experiment(self.experiment, artifact_location=location)
             return self._experiment_id(client)
-        if location not in (None, experiment.artifact_location):
+        kept = experiment.artifact_location
+        if (
+            location is None
+            and urlparse(kept).scheme == "file"
+            and not Path(url2pathname(urlparse(kept).path)).is_dir()
+        ):
             raise ValueError(
-                f"Experiment {self.experiment} in {_shown(self.tracking_uri)} keeps its files in "
-                f"{experiment.artifact_location}, not in {location}. Was the folder moved? Move it back, or set the "
-                "MLflow database aside to begin anew."
+                f"Experiment {self.experiment} in {_shown(self.tracking_uri)} was begun without a tracking server and "
+                f"keeps its files in {kept}, which this machine does not have. Run on the machine that has it, or set "
+                "the MLflow database aside to begin anew."
+            )
+        if location not in (None, kept):
+            remedy = (
+                "They travel through an MLflow server: set MLFLOW_TRACKING_URI to its address"
+                if urlparse(kept).scheme == "mlflow-artifacts"
+                else "Was the folder moved? Move it back"
+            )
+            raise ValueError(
+                f"Experiment {self.experiment} in {_shown(self.tracking_uri)} keeps its files in {kept}, not in "
+                f"{location}. {remedy}, or set the MLflow database aside to begin anew."
             )
         return str(experiment.experiment_id)
 
@@ -261,14 +278,14 @@ class TrainingRun:
         experiment_id: the experiment it belongs to.
         mlflow_run_id: its id.
         registered_model: name under which its models are registered.
-        tracking_uri: where it is recorded.
+        tracking_uri: where it is recorded, a password included.
     """
 
     tracking_client: MlflowClient
     experiment_id: str
     mlflow_run_id: str
     registered_model: str
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Record what was chosen."""

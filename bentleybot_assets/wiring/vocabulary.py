@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 Group = Literal["raw", "market", "features", "models", "signals", "trading", "reports"]
 Compute = Literal["airbyte", "polars", "scikitlearn", "mlflow", "jinja"]
-Storage = Literal["parquet"]
+Storage = Literal["parquet", "mysql"]
 
 GROUPS: tuple[str, ...] = get_args(Group)
 COMPUTES: tuple[str, ...] = get_args(Compute)

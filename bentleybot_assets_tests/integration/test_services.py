@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,7 +23,8 @@ from dagster._core.definitions.run_request import InstigatorType
 from sklearn.linear_model import Ridge
 
 from bentleybot_assets.mysql import MySqlServer
-from bentleybot_assets.resources.mlflow import CHAMPION, Mlflow
+from bentleybot_assets.resources.mlflow import CHAMPION, Mlflow, MySqlMlflow
+from bentleybot_assets.resources.mysql import MySqlAccount
 from bentleybot_assets_tests.integration import automated, materialising_writer
 from bentleybot_assets_tests.integration.desk import PROJECT, Desk, production_variables
 from bentleybot_assets_tests.integration.services import answer, free_port, graphql, serving, until
@@ -175,6 +176,15 @@ def test_models_go_through_mlflows_server_into_mysql_and_its_folder(
     assert mlflow_server.rows("SELECT status FROM runs") == [("FINISHED",)]
     assert mlflow_server.rows("SELECT alias FROM registered_model_aliases") == [(CHAMPION,)]
     assert len(list((mlflow_server.desk.home / "mlflow-artifacts").rglob("model.skops"))) == 1
+
+
+def test_a_desk_that_goes_past_mlflows_server_is_told_to_name_it(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    with Mlflow(tracking_uri=mlflow_server.address, artifact_root="").training_run(a_context()):
+        pass
+    account = MySqlAccount(**asdict(mlflow_server.database))
+    past = MySqlMlflow(tracking_uri="mysql+pymysql://", artifact_root=str(tmp_path), account=account)
+    with pytest.raises(ValueError, match="set MLFLOW_TRACKING_URI to its address"), past.training_run(a_context()):
+        pass
 
 
 def test_mlflows_server_answers_only_to_its_own_names(mlflow_server: MlflowServer) -> None:

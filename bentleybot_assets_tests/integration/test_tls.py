@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -157,15 +157,9 @@ def history(server: MySqlServer) -> None:
 
 
 def mlflow_of(server: MySqlServer) -> MySqlMlflow:
-    account = MySqlAccount(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        database=server.database,
-        options=dict(server.options),
+    return MySqlMlflow(
+        tracking_uri="mysql://shown", artifact_root="/never/written/to", account=MySqlAccount(**asdict(server))
     )
-    return MySqlMlflow(tracking_uri="mysql://shown", artifact_root="/never/written/to", account=account)
 
 
 def runs(server: MySqlServer) -> None:

@@ -135,6 +135,15 @@ def test_different_faults_are_different_refusals(ledger: Ledger, other: dict[str
     assert ledger.record_refusal(**fault) != ledger.record_refusal(**{**fault, **other})  # type: ignore[arg-type]
 
 
+def test_a_stop_is_recorded_however_much_it_says(ledger: Ledger) -> None:
+    told = [
+        ledger.record_refusal(FIRST, **{**FAULT, "evidence": "😀" * 70_000}, dagster_run_id=run) for run in ("r1", "r2")
+    ]
+    (found,) = ledger.open_refusals(FIRST).iter_rows(named=True)
+    assert told == [found["refusal_id"]] * 2
+    assert found["evidence"] == "😀" * 8_000 + " … (62,000 more characters)"
+
+
 def test_names_that_run_together_are_not_the_same_fault(ledger: Ledger) -> None:
     one = ledger.record_refusal(FIRST, check="b", table="a", evidence="c", dagster_run_id="r")
     other = ledger.record_refusal(FIRST, check="", table="ab", evidence="c", dagster_run_id="r")
@@ -203,9 +212,9 @@ def test_a_cleared_fault_opens_again_for_a_new_run_but_not_for_a_late_report(led
     assert len(ledger.refusals(FIRST)) == 1
 
 
-def test_a_refusal_without_evidence_is_an_error_and_not_a_known_fault(ledger: Ledger) -> None:
+def test_a_refusal_without_a_code_is_an_error_and_not_a_known_fault(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match=r"table refusals.*(NOT NULL|cannot be null)"):
-        ledger.record_refusal(FIRST, **{**FAULT, "evidence": None}, dagster_run_id="r1")  # type: ignore[arg-type]
+        ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r1", code=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("url", ["mysql://user:hunter2@host/db", "sqlite://", "sqlite:///:memory:"])

@@ -9,16 +9,24 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, Table, create_engine, inspect
+from sqlalchemy import Engine, MetaData, Table, create_engine, inspect
 
 from bentleybot_assets.ledger import migrations, tables
+from bentleybot_assets.ledger.engines import place_of
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
+from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets_tests.ledger.sessions_of_work import DECISION, FIRST, intents, url_of
 
 
-def _schema(path: Path) -> dict[str, dict[str, str]]:
+@pytest.fixture(params=["sqlite", "mysql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str | MySqlServer:
+    """A ledger that is not there yet."""
+    return url_of(tmp_path / "ledger.db") if request.param == "sqlite" else request.getfixturevalue("mysql_server")
+
+
+def _schema(engine: Engine) -> dict[str, dict[str, str]]:
     """What the database knows of each table: columns, keys, checks and indices."""
-    database = inspect(create_engine(url_of(path)))
+    database = inspect(engine)
     asked = {
         "columns": database.get_columns,
         "primary key": database.get_pk_constraint,
@@ -31,17 +39,21 @@ def _schema(path: Path) -> dict[str, dict[str, str]]:
     return {name: {what: repr(ask(name)) for what, ask in asked.items()} for name in names}
 
 
-def test_migrating_leads_to_the_declared_tables(tmp_path: Path) -> None:
-    migrated, declared = tmp_path / "migrated.db", tmp_path / "declared.db"
-    Ledger(url_of(migrated)).orders(FIRST)
-    tables.metadata.create_all(create_engine(url_of(declared)))
-    assert _schema(migrated) == _schema(declared)
-    assert set(_schema(declared)) == set(tables.metadata.tables)
+def test_migrating_leads_to_the_declared_tables(where: str | MySqlServer, tmp_path: Path) -> None:
+    Ledger(where).orders(FIRST)
+    engine = place_of(where).engine
+    migrated = _schema(engine)
+    if isinstance(where, MySqlServer):
+        tables.metadata.drop_all(engine)
+    else:
+        engine = create_engine(url_of(tmp_path / "declared.db"))
+    tables.metadata.create_all(engine)
+    assert migrated == _schema(engine)
+    assert set(migrated) == set(tables.metadata.tables)
 
 
-def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unknown(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    engine = create_engine(url_of(path))
+def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unknown(where: str | MySqlServer) -> None:
+    engine = place_of(where).engine
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with engine.begin() as connection:
@@ -52,7 +64,7 @@ def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unk
         then = Table("orders", MetaData(), autoload_with=connection)
         connection.execute(then.insert(), placed.rename({"reference_price_usd": "reference_price"}).to_dicts())
 
-    ledger = Ledger(url_of(path))
+    ledger = Ledger(where)
     assert ledger.orders(FIRST).equals(placed)
     assert ledger.decided([FIRST], DECISION["strategy"]) == {FIRST}
     assert ledger.account(FIRST, DECISION["strategy"]) is None

@@ -377,6 +377,15 @@ def test_files_that_were_moved_away_from_their_database_are_an_error_that_says_s
 # --- a tracking server ---
 
 
+def test_a_server_whose_models_are_on_another_machine_is_an_error_that_says_so(resource: Mlflow, client: MlflowClient):
+    resource._experiment_id(client)
+    served = Mlflow(tracking_uri="http://127.0.0.1:5000", artifact_root="")
+    assert served._experiment_id(client) == resource._experiment_id(client)
+    Path(resource.artifact_root).rename(Path(resource.artifact_root).with_name("elsewhere"))
+    with pytest.raises(ValueError, match=r"keeps its files in file://.*/files, which this machine does not have"):
+        served._experiment_id(client)
+
+
 @pytest.fixture
 def closed_port() -> int:
     """A port of this machine on which nobody listens."""

@@ -47,4 +47,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: what the tables hold happened."""
-    raise NotImplementedError("The ledger is never downgraded: restore a copy of the file instead.")
+    raise NotImplementedError("The ledger is never downgraded: restore a backup instead.")

@@ -19,4 +19,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: a ledger only goes forward."""
-    raise NotImplementedError("The ledger is never downgraded: restore a copy of the file instead.")
+    raise NotImplementedError("The ledger is never downgraded: restore a backup instead.")
