@@ -93,6 +93,17 @@ def test_an_asset_has_its_key_group_owner_kinds_and_description(key: dg.AssetKey
     assert "dagster/column_schema" in SPECS[key].metadata
 
 
+def test_in_production_an_asset_says_that_it_is_kept_on_mysql(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTLEYBOT_PROFILE", "production")
+    for name in ("HOST", "USER", "PASSWORD", "DATABASE"):
+        monkeypatch.setenv(f"MYSQL_{name}", "anything")
+    said = {spec.key: spec.kinds for spec in build_defs(Settings.load()).resolve_all_asset_specs()}
+    assert said == {key: {"mysql" if kind == "parquet" else kind for kind in spec.kinds} for key, spec in SPECS.items()}
+    assert [key for key, kinds in said.items() if "mysql" not in kinds] == [
+        dg.AssetKey(["models", "return_forecaster"])
+    ]
+
+
 @pytest.mark.parametrize("key", KEYS, ids=IDS)
 def test_an_asset_refers_to_its_own_source(key: dg.AssetKey) -> None:
     (reference,) = SPECS[key].metadata["dagster/code_references"].code_references
