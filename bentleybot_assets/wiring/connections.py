@@ -110,7 +110,8 @@ def sync_streams(
     contracts = {stream.name: stream.contract for stream in selected}
     result = airbyte.sync(connection, contracts, warehouse.open(), context.log)
     for stream in selected:
-        yield contract_result(stream.key, result.streams[stream.name].faults)
+        synced = result.streams[stream.name]
+        yield contract_result(stream.key, synced.faults, synced.records)
     for stream in selected:
         if faults := result.streams[stream.name].faults:
             raise NotPublishedError(stream.contract, " ".join(fault.message for fault in faults))

@@ -173,7 +173,7 @@ class _Publication:
         outcome = audit(self.contract, frame, published_rows=self.warehouse.row_count(self.contract, sessions))
         outcome = _of_sessions_only(self.contract, outcome, sessions)
         key = dg.AssetKey(list(self.contract.asset_key()))
-        yield contract_result(key, outcome.faults)
+        yield contract_result(key, outcome.faults, frame.height)
         if outcome.published is None:
             raise NotPublishedError(self.contract, " ".join(fault.message for fault in outcome.faults))
         yield quarantine_result(key, outcome.quarantined, outcome.quarantined_rows)
@@ -237,7 +237,7 @@ def published_metadata(contract: type[Contract], warehouse: WarehouseResource) -
     """Metadata of every published version: what kind of data it is, where it lies and how to look at it."""
     return {
         "data_mode": warehouse.data_mode or "unknown",
-        "location": dg.MetadataValue.path(warehouse.open().location(contract)),
+        "location": warehouse.open().location(contract),
         "sql": dg.MetadataValue.md(
             f'`bentleybot sql "SELECT * FROM {contract.table_name()} LIMIT 10"`'  # noqa: S608 - shown, not run
         ),
@@ -271,15 +271,15 @@ def contract_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def contract_result(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.AssetCheckResult:
-    """The result of the contract check: why a frame was condemned, if it was."""
+def contract_result(key: dg.AssetKey, faults: Sequence[Fault], rows: int) -> dg.AssetCheckResult:
+    """The result of the contract check: of how many rows, and why they were condemned, if they were."""
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=CONTRACT_CHECK,
         passed=not faults,
         severity=dg.AssetCheckSeverity.ERROR,
         description=" ".join(fault.message for fault in faults) or None,
-        metadata={"rules": sorted({fault.rule for fault in faults})} if faults else {},
+        metadata={"checked_rows": rows, **({"rules": sorted({fault.rule for fault in faults})} if faults else {})},
     )
 
 
@@ -291,9 +291,10 @@ def quarantine_result(key: dg.AssetKey, quarantined: pl.DataFrame, rows: int) ->
         passed=rows == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description="\n".join(describe(quarantined.head(_EXAMPLES))) or None,
-        metadata={"quarantined_rows": rows, "rows": previews.table(quarantined.drop("table"), _EXAMPLES)}
-        if rows
-        else {},
+        metadata={
+            "quarantined_rows": rows,
+            **({"rows": previews.table(quarantined.drop("table"), _EXAMPLES)} if rows else {}),
+        },
     )
 
 

@@ -68,6 +68,8 @@ def test_a_good_frame_is_published_with_both_checks_passed(warehouse: WarehouseR
 
     assert result.success
     assert evaluations(result) == {"contract": (True, "ERROR"), "no_rows_quarantined": (True, "WARN")}
+    counted = [{k: v.value for k, v in check.metadata.items()} for check in result.get_asset_check_evaluations()]
+    assert counted == [{"checked_rows": GOOD.height}, {"quarantined_rows": 0}]
     assert warehouse.open().read(DailyBars).equals(GOOD)
     (event,) = result.asset_materializations_for_node("market__daily_bars")
     assert event.metadata["dagster/row_count"].value == GOOD.height
