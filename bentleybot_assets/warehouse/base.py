@@ -21,8 +21,13 @@ class MissingTableError(LookupError):
         )
 
 
+def names_a_session(sessions: Collection[date]) -> pl.Expr:
+    """Whether a quarantined row's key is of one of ``sessions``."""
+    return pl.col("row_key").str.extract(r"session=([0-9-]+)").is_in([day.isoformat() for day in sessions])
+
+
 class Warehouse(Protocol):
-    """Where tables live. Frames are already audited; readers see whole versions only and never wait.
+    """Where tables live. Frames are already audited; readers see whole versions only and wait for no writer's work.
 
     ``sessions`` names the slices of a table that is partitioned by session; without it the whole table is meant.
     """

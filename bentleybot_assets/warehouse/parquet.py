@@ -26,7 +26,7 @@ import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.warehouse.base import MissingTableError
+from bentleybot_assets.warehouse.base import MissingTableError, names_a_session
 
 _VERSIONS = ".versions"
 _LOCKS = ".locks"
@@ -99,7 +99,7 @@ class ParquetWarehouse:
         key = (_QUARANTINE_FOLDER, *contract.asset_key())
         with self._exclusive(key):
             old = self.read_quarantine(contract)
-            kept = old.clear() if sessions is None else old.filter(~_names_a_session(sessions))
+            kept = old.clear() if sessions is None else old.filter(~names_a_session(sessions))
             new = pl.concat([kept, rows]).sort(old.columns)
             if not new.equals(old):
                 self._switch(key, {f"{_WHOLE}.parquet": new})
@@ -259,11 +259,6 @@ def _before_session(grain: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_of(sessions: Collection[date]) -> pl.Expr:
     return pl.col("session").is_in(list(sessions))
-
-
-def _names_a_session(sessions: Collection[date]) -> pl.Expr:
-    """Whether a quarantined row's key is of one of ``sessions``."""
-    return pl.col("row_key").str.extract(r"session=([0-9-]+)").is_in([day.isoformat() for day in sessions])
 
 
 def _split_by_year(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -15,6 +15,7 @@ from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.warehouse.mysql import warehouse as warehouse_module
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
 from bentleybot_assets_tests.faults.dying import Context, forkserver
@@ -25,8 +26,10 @@ from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels, we
 
 
 @pytest.fixture
-def impatient(mysql_server: MySqlServer) -> MySqlServer:
-    """The server with a table of weights; locks are waited for a second."""
+def impatient(mysql_server: MySqlServer, monkeypatch: pytest.MonkeyPatch) -> MySqlServer:
+    """The server with a table of weights; locks, writers and readers are waited for a second."""
+    monkeypatch.setattr(warehouse_module, "WRITER_PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(warehouse_module, "READER_PATIENCE_SECONDS", 1)
     warehouse = MySqlWarehouse(mysql_server)
     warehouse.publish(TargetWeights, weights(MONDAY, "A", "B"), [MONDAY])
     warehouse.publish(TargetWeights, weights(TUESDAY, "A", "B"), [TUESDAY])
@@ -149,6 +152,40 @@ def test_the_loser_of_a_deadlock_writes_again_from_the_start(
     assert sum(statement.startswith("DELETE") for statement in sent) == 2
     assert MySqlWarehouse(impatient).read(TargetWeights).equals(new.sort("symbol", "session"))
     assert mariadb.as_root("SELECT COUNT(*) FROM desk.refusals") == [(99,)]
+
+
+def test_a_table_is_replaced_as_soon_as_its_readers_are_done_without_loading_it_again(
+    mysql_server: MySqlServer, mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, new = MySqlWarehouse(mysql_server), labels(MONDAY, TUESDAY, forward_return=0.4)
+    warehouse.publish(Labels, labels(MONDAY, TUESDAY))
+    reader = held(mysql_server, "SELECT COUNT(*) FROM models__labels")
+    sent = recorded(monkeypatch)
+
+    def leave() -> None:
+        while sum(statement.startswith("RENAME") for statement in sent) < 2:  # it has tried, and tries again
+            pass
+        reader.close()
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    warehouse.publish(Labels, new)
+    thread.join()
+    assert warehouse.read(Labels).equals(new)
+    assert sum(statement.startswith("LOAD DATA") for statement in sent) == 1
+
+
+def test_a_table_that_is_never_let_go_of_stays_as_it_was_and_nothing_else_is_left(
+    impatient: MySqlServer, mariadb: MariaDb
+) -> None:
+    warehouse = MySqlWarehouse(impatient)
+    reader = held(impatient, "SELECT COUNT(*) FROM models__labels")
+    with pytest.raises(MySqlError, match="table models__labels: somebody has been reading it for more than 1 s"):
+        warehouse.publish(Labels, labels(MONDAY, TUESDAY, forward_return=0.4))
+    reader.close()
+    assert warehouse.read(Labels).equals(labels(MONDAY, TUESDAY))
+    tables = mariadb.as_root("SELECT table_name FROM information_schema.tables WHERE table_schema = 'desk'")
+    assert not [name for (name,) in tables if name.startswith("models__labels_")]
 
 
 @pytest.fixture(scope="module")

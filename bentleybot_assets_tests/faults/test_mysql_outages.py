@@ -19,14 +19,13 @@ from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets.warehouse.base import MissingTableError
-from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
 from bentleybot_assets_tests.faults.black_hole import BlackHole
 from bentleybot_assets_tests.faults.dying import Context, exit_code, forkserver, parts
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
 from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
-from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, weights
+from bentleybot_assets_tests.warehouse.tables import MONDAY, weights
 
 STRIDE = 40
 PARTS = parts(STRIDE, always=7)
@@ -107,10 +106,11 @@ class Reader:
                     part = slices.filter(session=day)
                     if not part.is_empty() and not any(part.equals(version) for version in versions):
                         self.wrong.append(part)
-                # Both sessions are replaced in one step.
-                newest = {day: slices.filter(session=day).equals(both[1]) for day, both in writer.slices().items()}
-                if slices["session"].n_unique() == 2 and newest[MONDAY] and not newest[TUESDAY]:
-                    self.wrong += [] if slices.filter(session=TUESDAY).equals(writer.slices()[TUESDAY][0]) else [slices]
+                # Both sessions are replaced in one step. What a re-run begins with is MONDAY's old one alone.
+                if slices["session"].n_unique() == 2 and [
+                    slices.filter(session=day).equals(newest) for day, (_, newest) in writer.slices().items()
+                ] == [True, False]:
+                    self.wrong.append(slices)
                 self.reads += 1
             except self._tolerated:
                 pass
@@ -271,8 +271,6 @@ def test_long_work_is_given_up_as_soon_as_the_server_answers_nobody(
     hole: BlackHole, through: MySqlServer, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     table, carry_out = ACTS[act]
-    # As if the table were so large that its rows may take a quarter of an hour.
-    monkeypatch.setattr(transfer, "ROWS_PER_SECOND", 1 / 500)
     swallowed: list[float] = []
 
     def swallowing(original: Callable[..., Any]) -> Callable[..., Any]:

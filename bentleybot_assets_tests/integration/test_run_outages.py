@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -55,6 +56,8 @@ def server(mortal: MariaDb, tmp_path: Path) -> MySqlServer:
 class Fault:
     """A proxy that does something once, when a client sends ``moment`` for the n-th time.
 
+    Left, it closes what still hangs on it, as the server would do with connections that nobody uses.
+
     Attributes:
         happened: when it did.
     """
@@ -65,6 +68,12 @@ class Fault:
         self.happened: list[float] = []
         self._is_done = threading.Event()
         self.proxy = BlackHole(port, self._see)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.proxy.close()
 
     def _see(self, data: bytes) -> None:
         self._left -= self._sign in data
@@ -108,10 +117,10 @@ def test_a_run_goes_on_when_the_server_is_back_soon(
 ) -> None:
     moment, seconds = outage
     restart = threading.Timer(seconds, mortal.start)
-    fault = Fault(server.port, moment, lambda: (mortal.kill(), restart.start()))
-    desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
-    done = desk.run("bentleybot", "run", "--session", SESSION)
-    fault.wait()
+    with Fault(server.port, moment, lambda: (mortal.kill(), restart.start())) as fault:
+        desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
+        done = desk.run("bentleybot", "run", "--session", SESSION)
+        fault.wait()
     restart.join()
     assert done.stderr.count("Check that the server runs and is reached") == 1
     assert "Trying again for 10 seconds." in done.stderr
@@ -125,10 +134,10 @@ def test_a_run_goes_on_when_the_server_is_back_soon(
 def test_a_statement_of_dagster_or_mlflow_that_was_lost_ends_the_run_and_the_next_one_makes_up_for_it(
     mortal: MariaDb, server: MySqlServer, finished_desk: Desk, tmp_path: Path, moment: tuple[bytes, int]
 ) -> None:
-    fault = Fault(server.port, moment, lambda: (mortal.kill(), mortal.start()))
-    desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
-    ended = desk.run("bentleybot", "run", "--session", SESSION, check=False)
-    fault.wait()
+    with Fault(server.port, moment, lambda: (mortal.kill(), mortal.start())) as fault:
+        desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
+        ended = desk.run("bentleybot", "run", "--session", SESSION, check=False)
+        fault.wait()
     assert ended.returncode in {1, 2}
     said = " ".join((ended.stdout + ended.stderr).split())
     assert f"desk@127.0.0.1:{fault.proxy.port}/desk" in said
@@ -147,17 +156,17 @@ def test_a_run_whose_server_stays_away_ends_soon_with_one_line(
     mortal: MariaDb, server: MySqlServer, finished_desk: Desk, tmp_path: Path, outage: tuple[tuple[bytes, int], str]
 ) -> None:
     moment, way = outage
-    fault = Fault(server.port, moment, lambda: mortal.kill() if way == "killed" else fault.proxy.swallow())
-    desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
-    ended = desk.run("bentleybot", "run", "--session", SESSION, check=False)
-    ended_at = time.monotonic()
-    fault.wait()
+    with Fault(server.port, moment, lambda: mortal.kill() if way == "killed" else fault.proxy.swallow()) as fault:
+        desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
+        ended = desk.run("bentleybot", "run", "--session", SESSION, check=False)
+        ended_at = time.monotonic()
+        fault.wait()
+    if way == "killed":
+        mortal.start()
     assert ended_at - fault.happened[0] < WITHIN_SECONDS
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith(f"desk@127.0.0.1:{fault.proxy.port}/desk")
     assert "Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT" in last
-    if way == "killed":
-        mortal.start()
     settled(server, desk, finished_desk)

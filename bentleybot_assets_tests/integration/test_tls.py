@@ -309,7 +309,7 @@ def test_a_table_is_read_in_columns_unless_a_certificate_must_be_shown(
     with monkeypatch.context() as patched:
         patched.setattr(transfer, "_read_rows", None)
         assert MySqlWarehouse(replace(server, options=options)).read(Labels).equals(frame)
-    monkeypatch.setattr(transfer, "_read_in_time", None)
+    monkeypatch.setattr(transfer, "_read_columns", None)
     shown = replace(known_by_certificate, options={**options, **authority.client})
     assert MySqlWarehouse(shown).read(Labels).equals(frame)
 
@@ -341,7 +341,7 @@ def test_the_address_that_connectorx_is_given_verifies_by_itself(
     server: MySqlServer, authority: Authority, stranger: Authority, mode: str
 ) -> None:
     def read(server: MySqlServer) -> None:
-        transfer._read_in_time(server, "SELECT 1", "none", seconds=60)
+        transfer._read_columns(server, "SELECT 1", "none")
 
     known, unknown = ({"ssl_mode": mode, "ssl_ca": each.file("ca")} for each in (authority, stranger))
     read(replace(server, options=known))

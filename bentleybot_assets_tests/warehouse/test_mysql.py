@@ -70,6 +70,25 @@ class _StricterNotes(_Notes):
     extra: float = column("New")
 
 
+class _RegrainedNotes(_Notes):
+    """The same columns with another key: rows that were two would silently become one."""
+
+    _rules = TableRules(grain=("symbol",), may_be_empty=True)
+
+
+class _KeysOnly(Contract):
+    """A table that is nothing but its key."""
+
+    _rules = TableRules(grain=("symbol", "session"))
+
+    symbol: str = column("Instrument")
+    session: pl.Date = column("Exchange date")
+
+    @classmethod
+    def table_name(cls) -> str:
+        return "keys_only"
+
+
 class _RetypedNotes(_Notes):
     """The same table, one column of another type."""
 
@@ -231,7 +250,12 @@ def test_a_whole_publication_adds_the_new_column_too(warehouse: MySqlWarehouse) 
 @pytest.mark.parametrize(
     ("contract", "statement"),
     [
-        (_StricterNotes, "ALTER TABLE `notes` ADD COLUMN `extra` double NOT NULL COMMENT 'New'"),
+        (
+            _StricterNotes,
+            "UPDATE `notes` SET `extra` = <what is true of each row>; "  # noqa: ISC004
+            "ALTER TABLE `notes` MODIFY COLUMN `extra` double NOT NULL COMMENT 'New'",
+        ),
+        (_RegrainedNotes, "ALTER TABLE `notes` DROP PRIMARY KEY, ADD PRIMARY KEY (`symbol`)"),
         (_RetypedNotes, "ALTER TABLE `notes` MODIFY COLUMN `count` double NULL COMMENT 'Number'"),
         (_FewerNotes, "ALTER TABLE `notes` DROP COLUMN `text`"),
     ],
@@ -244,9 +268,24 @@ def test_any_other_change_of_a_table_is_refused_with_the_statements_that_make_it
     warehouse.publish(_Notes, before)
     with pytest.raises(SchemaMismatchError) as refused:
         warehouse.publish(contract, contract.empty_frame(), sessions)
+    assert str(refused.value).startswith(f"{warehouse.server.shown}: table notes is not what its contract declares")
     assert statement in str(refused.value)
     assert "DROP TABLE `notes`" in str(refused.value)
     assert_frame_equal(warehouse.read(_Notes), before)
+
+
+def test_a_table_that_is_nothing_but_its_key_is_merged(warehouse: MySqlWarehouse) -> None:
+    def keys(count: int) -> pl.DataFrame:
+        return pl.DataFrame({"symbol": [f"S{number:04}" for number in range(count)], "session": [MONDAY] * count})
+
+    for count in (100, 101, 99):
+        warehouse.publish(_KeysOnly, keys(count))
+        assert_frame_equal(warehouse.read(_KeysOnly), keys(count))
+
+
+def test_keys_that_differ_in_trailing_blanks_alone_are_refused_with_the_reason(warehouse: MySqlWarehouse) -> None:
+    with pytest.raises(MySqlError, match="keys that differ in trailing blanks alone are one to MySQL"):
+        warehouse.publish(_KeysOnly, pl.DataFrame({"symbol": ["x", "x "], "session": [MONDAY] * 2}))
 
 
 @pytest.mark.parametrize("name", ["", "a`b", "a b", "Labels", "a;b", "a.b", "naïve", "x" * 65, "a\n", "1a", "%s"])
@@ -543,5 +582,5 @@ def test_a_client_that_shows_a_certificate_reads_the_same_row_by_row(mysql_serve
     bars = clean_bars()
     MySqlWarehouse(mysql_server).publish(CleanBars, bars)
     monkeypatch.setattr(MySqlServer, "shows_certificate", True)
-    monkeypatch.setattr(transfer, "_read_in_time", None)
+    monkeypatch.setattr(transfer, "_read_columns", None)
     assert MySqlWarehouse(mysql_server).read(CleanBars).equals(bars)

@@ -111,6 +111,41 @@ def test_writers_of_different_sessions_do_not_lose_each_other(warehouse: Warehou
     assert warehouse.read(TargetWeights)["session"].to_list() == days
 
 
+def test_readers_see_two_slices_change_together(warehouse: Warehouse) -> None:
+    def versions(symbol: str) -> pl.DataFrame:
+        return pl.concat([weights(MONDAY, symbol), weights(TUESDAY, symbol)])
+
+    warehouse.publish(TargetWeights, versions("A"), [MONDAY, TUESDAY])
+    done = threading.Event()
+    seen: set[tuple[str, ...]] = set()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(tuple(warehouse.read(TargetWeights)["symbol"]))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(40):
+        warehouse.publish(TargetWeights, versions("BA"[number % 2]), [MONDAY, TUESDAY])
+    done.set()
+    reader.join()
+    assert seen <= {("A", "A"), ("B", "B")}
+    assert seen
+
+
+def test_writers_of_different_sessions_do_not_lose_each_others_quarantine(warehouse: Warehouse) -> None:
+    days = [date(2022, 1, day) for day in range(3, 15)]
+    threads = [
+        threading.Thread(target=warehouse.quarantine, args=(TargetWeights, quarantined(day.isoformat()), [day]))
+        for day in days
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warehouse.read_quarantine(TargetWeights).equals(quarantined(*(day.isoformat() for day in days)))
+
+
 def test_quarantine_holds_the_bad_rows_of_the_newest_version(warehouse: Warehouse) -> None:
     warehouse.quarantine(Labels, quarantined("2022-01-03", "2022-01-04"))
     warehouse.quarantine(Labels, quarantined("2022-01-05"))

@@ -7,8 +7,8 @@ table is made (``warehouse``). The SQL is valid on MySQL 8 and MariaDB alike (a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -74,11 +74,12 @@ class Table:
             f"DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='{_literal(self.comment)}'"
         )
 
-    def upgrades(self, existing: Mapping[str, Column]) -> list[str]:
+    def upgrades(self, existing: Mapping[str, Column], key: Collection[str]) -> list[str]:
         """ALTER statements that add what the table lacks.
 
         Args:
             existing: the columns the database has.
+            key: those of its primary key there.
 
         Raises:
             SchemaMismatchError: it differs in another way; the message has the statements an administrator may run.
@@ -86,9 +87,7 @@ class Table:
         wanted = {column.name: column for column in self.columns}
         added = [column for column in self.columns if column.name not in existing]
         statements = [f"ALTER TABLE {quoted(self.name)} ADD COLUMN {column.sql()}" for column in added]
-        other = [
-            f"ALTER TABLE {quoted(self.name)} ADD COLUMN {column.sql()}" for column in added if not column.is_nullable
-        ]
+        other = [step for column in added if not column.is_nullable for step in self._filled(column)]
         other += [
             f"ALTER TABLE {quoted(self.name)} MODIFY COLUMN {column.sql()}"
             for name, column in wanted.items()
@@ -97,13 +96,26 @@ class Table:
         other += [
             f"ALTER TABLE {quoted(self.name)} DROP COLUMN {quoted(name)}" for name in existing if name not in wanted
         ]
+        if set(key) != set(self.primary_key):
+            drop = ["DROP PRIMARY KEY"] if key else []
+            add = [f"ADD PRIMARY KEY ({_list(self.primary_key)})"] if self.primary_key else []
+            other.append(f"ALTER TABLE {quoted(self.name)} {', '.join(drop + add)}")
         if other:
             raise SchemaMismatchError(
-                f"Table {self.name} is not what its contract declares, and more than a nullable column is new. Look at "
+                f"table {self.name} is not what its contract declares, and more than a nullable column is new. Look at "
                 f"the data, then run: {'; '.join(other)}; or, if it can be computed again: DROP TABLE "
                 f"{quoted(self.name)}."
             )
         return statements
+
+    def _filled(self, column: Column) -> list[str]:
+        """Statements that add a column of which every row must have a value, which only a person can say."""
+        optional = replace(column, is_nullable=True)
+        return [
+            f"ALTER TABLE {quoted(self.name)} ADD COLUMN {optional.sql()}",
+            f"UPDATE {quoted(self.name)} SET {quoted(column.name)} = <what is true of each row>",  # noqa: S608 - shown, not run
+            f"ALTER TABLE {quoted(self.name)} MODIFY COLUMN {column.sql()}",
+        ]
 
 
 def table_of(contract: type[Contract]) -> Table:

@@ -41,8 +41,8 @@ _AS_SENT: dict[Any, pl.DataType] = {pl.Boolean: pl.Int64(), pl.Datetime: pl.Date
 _LOCAL_IS_FORBIDDEN = frozenset({1148, 2068, 3948, 3950, 4166})
 _NOT_TAKEN = 1265
 _ROWS_AT_ONCE = 1_000
-ROWS_PER_SECOND = 20_000
-"""Slower than this, a connection is taken for one that is dead without saying so, though the server answers others."""
+LONGEST_SECONDS = 3600
+"""A connection that has not answered for so long is taken for one that is dead, though the server answers others."""
 
 
 def load(connection: pymysql.Connection[Any], table: str, frame: pl.DataFrame) -> None:
@@ -105,7 +105,7 @@ def _insert(cursor: Any, table: str, written: pl.DataFrame) -> int:
     return sum(int(cursor.executemany(statement, part.rows())) for part in written.iter_slices(_ROWS_AT_ONCE))
 
 
-def read(server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], *, table: str, rows: int) -> pl.DataFrame:
+def read(server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], *, table: str) -> pl.DataFrame:
     """The rows of ``query`` in columns, with the types of ``schema``.
 
     Args:
@@ -113,17 +113,15 @@ def read(server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], *, 
         query: names and values are the caller's to check.
         schema: the columns of the query, in its order.
         table: named in errors.
-        rows: about how many rows are expected; sets how long the read may take.
 
     Raises:
         MySqlError: the server refuses, or does not answer in time.
     """
-    seconds = server.read_seconds + rows / ROWS_PER_SECOND
     if server.shows_certificate:
         # connectorx has none to show: where a client needs one, rows are read one by one.
-        frame = _read_rows(server, query, schema, table, seconds=seconds)
+        frame = _read_rows(server, query, schema, table)
     else:
-        frame = _read_in_time(server, query, table, seconds=seconds)
+        frame = _read_columns(server, query, table)
     return frame.select(_as_declared(name, dtype) for name, dtype in schema.items())
 
 
@@ -133,11 +131,9 @@ def _as_declared(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name).cast(dtype)
 
 
-def _read_rows(
-    server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], table: str, *, seconds: float
-) -> pl.DataFrame:
+def _read_rows(server: MySqlServer, query: str, schema: Mapping[str, pl.DataType], table: str) -> pl.DataFrame:
     """Read through the driver that statements use."""
-    connection = server.connect(table=table, read_timeout=math.ceil(seconds))
+    connection = server.connect(table=table, read_timeout=LONGEST_SECONDS)
     try:
         with server.watched(connection, table), server.named_errors(table), connection.cursor() as cursor:
             cursor.execute(query)
@@ -148,7 +144,7 @@ def _read_rows(
     return pl.DataFrame(list(rows), schema=sent, orient="row")
 
 
-def _read_in_time(server: MySqlServer, query: str, table: str, *, seconds: float) -> pl.DataFrame:
+def _read_columns(server: MySqlServer, query: str, table: str) -> pl.DataFrame:
     """Read in a thread that is given up on once the server answers nobody: connectorx itself would wait for ever."""
     import connectorx
 
@@ -156,14 +152,14 @@ def _read_in_time(server: MySqlServer, query: str, table: str, *, seconds: float
         return connectorx.read_sql(server.connectorx_url(), query, return_type="arrow")
 
     pool = ThreadPool(1)
-    until = time.monotonic() + seconds
+    until = time.monotonic() + LONGEST_SECONDS
     answer = pool.apply_async(work)
     try:
         while not answer.ready():
             left = until - time.monotonic()
             if left <= 0:
                 raise MySqlError(
-                    f"{server.shown}, table {table}: no answer within {seconds:.0f} s. Check the server and the "
+                    f"{server.shown}, table {table}: no answer within {LONGEST_SECONDS} s. Check the server and the "
                     "network, then run again: nothing was changed.",
                     2013,
                 ) from TimeoutError()
@@ -197,10 +193,9 @@ def with_non_finite_aside(contract: type[Contract], frame: pl.DataFrame) -> pl.D
 
 def with_non_finite_back(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """Undo :func:`with_non_finite_aside` for the columns asked for."""
-    noted = frame[NON_FINITE].is_not_null().arg_true()
-    result = frame.select(columns)
-    for at in noted:
-        for name, text in json.loads(frame[NON_FINITE][at]).items():
-            if name in columns:
-                result[int(at), name] = float(text)
-    return result
+    names = [name for name in columns if frame.schema[name] == pl.Float64]
+    if not names or frame[NON_FINITE].null_count() == frame.height:
+        return frame.select(columns)
+    notes = pl.col(NON_FINITE).str.json_decode(pl.Struct(dict.fromkeys(names, pl.String)))
+    noted = {name: pl.coalesce(name, notes.struct.field(name).cast(pl.Float64)) for name in names}
+    return frame.select(noted.get(name, pl.col(name)) for name in columns)

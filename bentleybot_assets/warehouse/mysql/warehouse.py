@@ -1,8 +1,9 @@
 """The production warehouse: one MySQL table per contract.
 
 A whole table is replaced by a merge of what changed, or, where most of it did, by a new table that is renamed into its
-place; slices are replaced in one transaction. Readers see the old version or the new one and never wait for rows. One
-writer per table at a time holds a lock that the server releases when the connection dies.
+place; slices are replaced in one transaction. Readers see the old version or the new one, and wait for no rows; a table
+that is renamed waits for those who are reading it, and keeps new ones waiting for a second at a time. One writer per
+table at a time holds a lock that the server releases when the connection dies.
 
 Does not belong here: judging content (``core.audit``), how values travel (``transfer``), types (``ddl``).
 """
@@ -21,13 +22,14 @@ import polars as pl
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
 from bentleybot_assets.mysql import MySqlServer
-from bentleybot_assets.warehouse.base import MissingTableError
+from bentleybot_assets.warehouse.base import MissingTableError, names_a_session
 from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.ddl import (
     DELIVERY,
     NON_FINITE,
     ROW,
     Column,
+    SchemaMismatchError,
     Table,
     may_hold_non_finite,
     quarantine_of,
@@ -51,9 +53,14 @@ _DELIVERIES = Table(
     ("connection", DELIVERY),
     comment="Committed deliveries of each connection",
 )
+_LOCK_TIMED_OUT = 1205
 _NEXT, _OLD, _STAGE, _GONE = "__next", "__old", "__stage", "__gone"
 _MOST_MERGED = 0.2
 """A larger share of changed rows is cheaper to load anew."""
+WRITER_PATIENCE_SECONDS = 600
+"""How long a writer waits for another one of the same table: as long as the largest loads take."""
+READER_PATIENCE_SECONDS = 60
+"""How long a table that is to be renamed or altered waits for whoever is reading it."""
 
 
 class MySqlWarehouse:
@@ -83,7 +90,7 @@ class MySqlWarehouse:
         """See :class:`Warehouse`. Asks the server for the columns and sessions that are wanted."""
         from polars.io.plugins import register_io_source
 
-        self._again(lambda: self._rows_expected(contract))
+        self._again(lambda: self._require(contract))
         schema = contract.polars_schema()
 
         def source(
@@ -105,12 +112,15 @@ class MySqlWarehouse:
         table = table_of(contract)
 
         def count() -> int | None:
-            with self._connection(table.name) as connection:
-                if not _columns_of(connection, table.name):
+            with (
+                self._connection(table.name, read_timeout=transfer.LONGEST_SECONDS) as connection,
+                self.server.watched(connection, table.name),
+                connection.cursor() as cursor,
+            ):
+                if not _exists(connection, table.name):
                     return None
-                with connection.cursor() as cursor:
-                    cursor.execute(f"SELECT COUNT(*) FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
-                    return int(cursor.fetchone()[0])
+                cursor.execute(f"SELECT COUNT(*) FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
+                return int(cursor.fetchone()[0])
 
         return self._again(count)
 
@@ -122,26 +132,30 @@ class MySqlWarehouse:
         """See :class:`Warehouse`."""
         table = table_of(contract)
         written = transfer.with_non_finite_aside(contract, frame)
-        self._written(table, written, lambda connection: self._put(connection, table, contract, written, sessions))
+        self._written(table, lambda connection: self._put(connection, table, contract, written, sessions))
 
     def quarantine(
         self, contract: type[Contract], rows: pl.DataFrame, sessions: Collection[date] | None = None
     ) -> None:
         """See :class:`Warehouse`. Kept as ``quarantine__<table>``; nothing is written while there is none."""
         table = quarantine_of(contract)
-        old = self.read_quarantine(contract)
-        kept = old.clear() if sessions is None else old.filter(~names_a_session(sessions))
-        new = pl.concat([kept, rows]).sort(old.columns)
-        if new.equals(old):
-            return
+
+        def changed() -> pl.DataFrame | None:
+            old = self.read_quarantine(contract)
+            kept = old.clear() if sessions is None else old.filter(~names_a_session(sessions))
+            new = pl.concat([kept, rows]).sort(old.columns)
+            return None if new.equals(old) else new
 
         def put(connection: pymysql.Connection[Any]) -> None:
             _ensure(connection, table)
-            with _transaction(connection) as cursor:
-                cursor.execute(f"DELETE FROM {quoted(table.name)}")  # noqa: S608
-                transfer.load(connection, table.name, new)
+            # Looked at again under the lock: another writer may have set rows of other sessions aside.
+            if (new := changed()) is not None:
+                with _transaction(connection) as cursor:
+                    cursor.execute(f"DELETE FROM {quoted(table.name)}")  # noqa: S608
+                    transfer.load(connection, table.name, new)
 
-        self._written(table, new, put)
+        if changed() is not None:
+            self._written(table, put)
 
     def read_quarantine(self, contract: type[Contract]) -> pl.DataFrame:
         """See :class:`Warehouse`."""
@@ -151,12 +165,9 @@ class MySqlWarehouse:
 
         def read() -> pl.DataFrame:
             with self._connection(table.name) as connection:
-                if not _columns_of(connection, table.name):
+                if not _exists(connection, table.name):
                     return pl.DataFrame(schema=QUARANTINE)
-                rows = _estimate(connection, table.name)
-            return transfer.read(self._settled(table.name), query, schema, table=table.name, rows=rows).sort(
-                *QUARANTINE
-            )
+            return transfer.read(self._settled(table.name), query, schema, table=table.name).sort(*QUARANTINE)
 
         return self._again(read)
 
@@ -188,8 +199,7 @@ class MySqlWarehouse:
                 )
             numbers.append(number)
 
-        rows = sum(frame.height for frame in records.values())
-        self._written(_DELIVERIES, rows, put, lock=f"raw__{connection}")
+        self._written(_DELIVERIES, put, lock=f"raw__{connection}")
         return numbers[-1]
 
     def connection_state(self, connection: str) -> dict[str, Any]:
@@ -197,7 +207,7 @@ class MySqlWarehouse:
 
         def read() -> str:
             with self._connection(_DELIVERIES.name) as server:
-                if not _columns_of(server, _DELIVERIES.name):
+                if not _exists(server, _DELIVERIES.name):
                     return "{}"
                 with server.cursor() as cursor:
                     cursor.execute(
@@ -224,29 +234,28 @@ class MySqlWarehouse:
         self, contract: type[Contract], columns: Sequence[str], condition: str, order: Sequence[str]
     ) -> pl.DataFrame:
         """Rows and columns of a contract's table, sorted here (the server would do it slower)."""
-        rows = self._rows_expected(contract)
+        self._require(contract)
         types = contract.polars_schema() | {DELIVERY: pl.Int64(), ROW: pl.Int64(), NON_FINITE: pl.String()}
         odd = (NON_FINITE,) if may_hold_non_finite(contract) else ()
         names = dict.fromkeys([*columns, *order, *odd])
         schema = {name: types[name] for name in names}
         query = f"SELECT {_names(schema)} FROM {quoted(contract.table_name())}{condition}"  # noqa: S608
         server = self._settled(contract.table_name())
-        frame = transfer.read(server, query, schema, table=contract.table_name(), rows=rows)
+        frame = transfer.read(server, query, schema, table=contract.table_name())
         if order:
             frame = frame.sort(order)
         return transfer.with_non_finite_back(frame, columns) if odd else frame.select(columns)
 
-    def _rows_expected(self, contract: type[Contract]) -> int:
-        """About how many rows a table has.
+    def _require(self, contract: type[Contract]) -> None:
+        """See that a table is there.
 
         Raises:
             MissingTableError: it was never published.
         """
         name = contract.table_name()
         with self._connection(name) as connection:
-            if not _columns_of(connection, name):
+            if not _exists(connection, name):
                 raise MissingTableError(contract, self.server.shown)
-            return _estimate(connection, name)
 
     # --- writing
 
@@ -262,7 +271,7 @@ class MySqlWarehouse:
             _ensure(connection, table)
             _replace_slices(connection, table, written, sessions)
             return
-        if not _ensure_exists(connection, table):
+        if not _exists(connection, table.name):
             _replace_whole(connection, table, written)
             return
         _ensure(connection, table)
@@ -279,7 +288,6 @@ class MySqlWarehouse:
     def _written(
         self,
         table: Table,
-        rows: pl.DataFrame | int,
         put: Callable[[pymysql.Connection[Any]], None],
         *,
         lock: str | None = None,
@@ -289,17 +297,18 @@ class MySqlWarehouse:
         Each write is whole or not done at all, and doing it twice is doing it once (a delivery that was committed
         although the answer was lost is delivered again: the log is at least once).
         """
-        height = rows if isinstance(rows, int) else rows.height
-        seconds = self.server.read_seconds + height // transfer.ROWS_PER_SECOND
         for attempt in self.server.attempts():
             with (
                 attempt,
-                self._connection(table.name, read_timeout=seconds, local_infile=True) as connection,
+                self._connection(table.name, read_timeout=transfer.LONGEST_SECONDS, local_infile=True) as connection,
                 self.server.watched(connection, table.name),
                 self.server.named_errors(table.name),
-                _lock(connection, f"{self.server.database}.{lock or table.name}", self.server.lock_seconds),
+                _lock(connection, f"{self.server.database}.{lock or table.name}"),
             ):
-                put(connection)
+                try:
+                    put(connection)
+                except SchemaMismatchError as error:
+                    raise SchemaMismatchError(f"{self.server.shown}: {error}") from None
 
     def _settled(self, table: str) -> MySqlServer:
         """The server, once it is known whether it offers TLS."""
@@ -318,11 +327,6 @@ class MySqlWarehouse:
                 connection.close()
 
 
-def names_a_session(sessions: Collection[date]) -> pl.Expr:
-    """Whether a quarantined row's key is of one of ``sessions``."""
-    return pl.col("row_key").str.extract(r"session=([0-9-]+)").is_in([day.isoformat() for day in sessions])
-
-
 def _replace_whole(connection: pymysql.Connection[Any], table: Table, written: pl.DataFrame) -> None:
     """Load a new table and rename it into the place of the old one."""
     following, former = table.name + _NEXT, table.name + _OLD
@@ -331,13 +335,43 @@ def _replace_whole(connection: pymysql.Connection[Any], table: Table, written: p
         cursor.execute(table.create(following))
         # In the order of its key each row goes behind the last one, instead of into a page somewhere.
         transfer.load(connection, following, written.sort(table.primary_key))
-        if _columns_of(connection, table.name):
-            cursor.execute(
-                f"RENAME TABLE {quoted(table.name)} TO {quoted(former)}, {quoted(following)} TO {quoted(table.name)}"
-            )
-            cursor.execute(f"DROP TABLE {quoted(former)}")
-        else:
+        if not _exists(connection, table.name):
             cursor.execute(f"RENAME TABLE {quoted(following)} TO {quoted(table.name)}")
+            return
+        exchange = f"RENAME TABLE {quoted(table.name)} TO {quoted(former)}, {quoted(following)} TO {quoted(table.name)}"
+        try:
+            _once_nobody_reads(cursor, exchange)
+        except BaseException:
+            if connection.open:
+                cursor.execute(f"DROP TABLE IF EXISTS {quoted(following)}")
+            raise
+        cursor.execute(f"DROP TABLE {quoted(former)}")
+
+
+def _once_nobody_reads(cursor: Any, statement: str) -> None:
+    """Carry out a statement that needs a table for itself. It waits a second at a time, as new readers wait behind it.
+
+    Raises:
+        pymysql.err.OperationalError: somebody kept the table open for too long.
+    """
+    import stamina
+    from pymysql.err import OperationalError
+
+    def is_held(error: Exception) -> bool:
+        return isinstance(error, OperationalError) and error.args[0] == _LOCK_TIMED_OUT
+
+    cursor.execute("SET SESSION lock_wait_timeout = 1")
+    try:
+        for attempt in stamina.retry_context(
+            on=is_held, attempts=None, timeout=READER_PATIENCE_SECONDS, wait_initial=0.1, wait_max=2
+        ):
+            with attempt:
+                cursor.execute(statement)
+    except OperationalError as error:
+        if not is_held(error):
+            raise
+        said = f"somebody has been reading it for more than {READER_PATIENCE_SECONDS} s"
+        raise OperationalError(_LOCK_TIMED_OUT, said) from TimeoutError()  # waited for long enough
 
 
 def _replace_slices(
@@ -362,12 +396,12 @@ def _merge(connection: pymysql.Connection[Any], table: Table, changed: pl.DataFr
             cursor.execute(f"DELETE t FROM {quoted(table.name)} AS t JOIN {quoted(leaving)} AS g ON {same}")
         if not changed.is_empty():
             names = _names(changed.columns)
-            updates = ", ".join(
-                f"{quoted(name)} = s.{quoted(name)}" for name in changed.columns if name not in table.primary_key
-            )
-            values = ", ".join(f"s.{quoted(name)}" for name in changed.columns)
+            # A table that is nothing but its key has no value to update: setting the key to itself changes nothing.
+            values = [name for name in changed.columns if name not in table.primary_key] or table.primary_key[:1]
+            updates = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in values)
+            rows = ", ".join(f"s.{quoted(name)}" for name in changed.columns)
             cursor.execute(
-                f"INSERT INTO {quoted(table.name)} ({names}) SELECT {values} FROM {quoted(stage)} AS s "  # noqa: S608
+                f"INSERT INTO {quoted(table.name)} ({names}) SELECT {rows} FROM {quoted(stage)} AS s "  # noqa: S608
                 f"ON DUPLICATE KEY UPDATE {updates}"
             )
     with connection.cursor() as cursor:
@@ -394,45 +428,40 @@ def _difference(current: pl.DataFrame, wanted: pl.DataFrame, key: tuple[str, ...
     return both.filter(differs).select(wanted.columns), current.join(wanted, on=list(key), how="anti")
 
 
-def _ensure_exists(connection: pymysql.Connection[Any], table: Table) -> bool:
-    return bool(_columns_of(connection, table.name))
-
-
 def _ensure(connection: pymysql.Connection[Any], table: Table) -> None:
     """Create a table, or add the nullable columns that are new in its contract."""
-    existing = _columns_of(connection, table.name)
     with connection.cursor() as cursor:
-        if not existing:
+        if not _exists(connection, table.name):
             cursor.execute(table.create(table.name))
             return
-        for statement in table.upgrades(existing):
-            cursor.execute(statement)
+        for statement in table.upgrades(*_declared(connection, table.name)):
+            _once_nobody_reads(cursor, statement)
 
 
-def _columns_of(connection: pymysql.Connection[Any], name: str) -> dict[str, Column]:
-    """The columns a table has in the database; empty if there is no such table."""
+def _exists(connection: pymysql.Connection[Any], name: str) -> bool:
+    """Whether there is a table; asked so that MariaDB does not write its answer to its disk, which may be full."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE FROM information_schema.COLUMNS "
+            "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s", (name,)
+        )
+        return cursor.fetchone() is not None
+
+
+def _declared(connection: pymysql.Connection[Any], name: str) -> tuple[dict[str, Column], frozenset[str]]:
+    """The columns that a table has in the database, and which of them are its primary key."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_KEY FROM information_schema.COLUMNS "
             "WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION",
             (name,),
         )
-        # MariaDB tells the display width of integers, MySQL 8 only that of tinyint(1).
-        return {
-            column: Column(column, kind.split("(")[0] if kind.startswith("bigint") else kind, null == "YES")
-            for column, kind, null in cursor.fetchall()
-        }
-
-
-def _estimate(connection: pymysql.Connection[Any], name: str) -> int:
-    """About how many rows a table has, without counting them."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s",
-            (name,),
-        )
-        found = cursor.fetchone()
-    return int(found[0] or 0) if found else 0
+        found = cursor.fetchall()
+    # MariaDB tells the display width of integers, MySQL 8 only that of tinyint(1).
+    columns = {
+        column: Column(column, kind.split("(")[0] if kind.startswith("bigint") else kind, null == "YES")
+        for column, kind, null, _ in found
+    }
+    return columns, frozenset(column for column, _, _, key in found if key == "PRI")
 
 
 @contextmanager
@@ -449,15 +478,16 @@ def _transaction(connection: pymysql.Connection[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _lock(connection: pymysql.Connection[Any], name: str, seconds: int) -> Iterator[None]:
+def _lock(connection: pymysql.Connection[Any], name: str) -> Iterator[None]:
     """One writer at a time; the server releases the lock of a connection that ends, however it ends."""
     from pymysql.err import MySQLError, OperationalError
 
     short = hashlib.sha256(name.encode()).hexdigest()[:40]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, %s)", (short, seconds))
+        cursor.execute("SELECT GET_LOCK(%s, %s)", (short, WRITER_PATIENCE_SECONDS))
         if cursor.fetchone()[0] != 1:
-            raise OperationalError(1205, f"another connection has been writing it for more than {seconds} s")
+            said = f"another connection has been writing it for more than {WRITER_PATIENCE_SECONDS} s"
+            raise OperationalError(_LOCK_TIMED_OUT, said) from TimeoutError()  # waited for long enough
     yield
     # What was written stands: a connection that is lost now is no reason to write it again.
     with suppress(MySQLError), connection.cursor() as cursor:
