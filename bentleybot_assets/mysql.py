@@ -73,6 +73,9 @@ LOST = frozenset({2002, 2003, 2006, 2013, 2014, 2055, 1053, 1077, 1927, 3169})
 CONTENDED = frozenset({1205, 1213})
 """Lock wait time-out and deadlock: the transaction was, or must be, rolled back and may be tried again."""
 
+ROGUE = 2000
+"""The server did what no honest one does; in MySQL's list this is the error that has no name."""
+
 _REMEDIES: dict[frozenset[int], str] = {
     LOST: "Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT, then run again: nothing is half "
     "written.",
@@ -90,6 +93,10 @@ _REMEDIES: dict[frozenset[int], str] = {
     "computes them. Nothing was changed.",
     frozenset({1048, 1264, 1265, 1366, 1406}): "A row does not fit the table: mend what computes it. Nothing was "
     "changed.",
+    frozenset(
+        {ROGUE}
+    ): "It is not the server that it should be: check MYSQL_HOST, and set ssl_mode to verify_identity. "
+    "Nothing was sent.",
     frozenset({3159}): "Set ssl_mode to required.",
 }
 
@@ -341,8 +348,15 @@ class MySqlServer:
                 _NO_TLS,
             ) from error
 
-    def connect(self, *, table: str, read_timeout: int | None = None, **more: Any) -> pymysql.Connection[Any]:
-        """A connection in autocommit mode, for work on ``table`` (named in errors).
+    def connect(
+        self,
+        *,
+        table: str,
+        read_timeout: int | None = None,
+        connect: Callable[..., pymysql.Connection[Any]] | None = None,
+        **more: Any,
+    ) -> pymysql.Connection[Any]:
+        """A connection in autocommit mode, for work on ``table`` (named in errors), made by ``connect``.
 
         Raises:
             MySqlError: it cannot be opened, the server is too old, or a restore of the database is not finished.
@@ -354,7 +368,7 @@ class MySqlServer:
         )
         arguments = self.arguments() if read_timeout is None else self.arguments(read_timeout=read_timeout)
         named = {"user": self.user, "database": self.database, "autocommit": True, **address, **arguments, **more}
-        connection = self.opened(pymysql.connect, named, table)
+        connection = self.opened(connect or pymysql.connect, named, table)
         try:
             self.require_version(connection.get_server_info())
             with self.named_errors(table):

@@ -300,7 +300,9 @@ class MySqlWarehouse:
         for attempt in self.server.attempts():
             with (
                 attempt,
-                self._connection(table.name, read_timeout=transfer.LONGEST_SECONDS, local_infile=True) as connection,
+                self._connection(
+                    table.name, read_timeout=transfer.LONGEST_SECONDS, connect=transfer.sending_connection()
+                ) as connection,
                 self.server.watched(connection, table.name),
                 self.server.named_errors(table.name),
                 _lock(connection, f"{self.server.database}.{lock or table.name}"),
