@@ -31,8 +31,8 @@ from rich.table import Table
 from bentleybot_assets.backup import BackupError, Outcome, back_up, restore_from
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
-from bentleybot_assets.databases import upgrade
-from bentleybot_assets.deployment import open_dagster, resources_of
+from bentleybot_assets.databases import inspected, upgrade
+from bentleybot_assets.deployment import mysql_account, open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.resources.restoring import UnfinishedRestoreError
@@ -257,7 +257,11 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for name in settings.connections:
         problem = resources["airbyte"].check(name)
         yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
-    if settings.mlflow_url or settings.profile == "production":
+    if settings.profile == "production":
+        for name, problem, lacking in inspected(mysql_account(settings).server()):
+            level = "fail" if problem else "warn" if lacking else "ok"
+            yield level, f"database {name}", problem or lacking or "can be opened, and this user may do what is needed"
+    if settings.mlflow_url:
         problem = resources["mlflow"].check()
         yield ("fail" if problem else "ok"), "mlflow", problem or "it can be reached"
     refusals = resources["ledger"].open().open_refusals(_newest_session(settings))

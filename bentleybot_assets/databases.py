@@ -6,7 +6,7 @@ Belongs here: the order of it, and what an administrator must grant. Does not be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -56,9 +56,9 @@ def create_missing(server: MySqlServer) -> Iterator[str]:
     ):
         cursor.execute("SELECT SCHEMA_NAME FROM SCHEMATA")
         present = {name for (name,) in cursor.fetchall()}
-        for name in names:
-            if name in present:
-                lacking = _NEEDED - _granted(cursor, name)
+        for name, kept in as_kept(cursor, names).items():
+            if kept in present:
+                lacking = _NEEDED - _granted(cursor, kept)
                 yield f"database {name}: there" + (f", but {_lacking(server, name, lacking)}" if lacking else "")
                 continue
             try:
@@ -69,6 +69,31 @@ def create_missing(server: MySqlServer) -> Iterator[str]:
                     raise
                 raise MySqlError(_grant(server, names), error.code) from error
             yield f"database {name}: created"
+
+
+def as_kept(cursor: Any, names: Iterable[str]) -> dict[str, str]:
+    """Names of databases, each with what the server calls it: some keep all of them in small letters."""
+    cursor.execute("SELECT @@lower_case_table_names")
+    is_folded = cursor.fetchone()[0] == 1
+    return {name: name.lower() if is_folded else name for name in names}
+
+
+def inspected(server: MySqlServer) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each database of a desk, with why it cannot be opened, and with what this user may lack; None: nothing."""
+    for suffix in SUFFIXES.values():
+        name = f"{server.database}{suffix}"
+        try:
+            with (
+                closing(server.at(name).connect(table="SCHEMA_PRIVILEGES")) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute("USE information_schema")
+                (kept,) = as_kept(cursor, [name]).values()
+                lacking = _NEEDED - _granted(cursor, kept)
+        except MySqlError as error:
+            yield name, str(error), None
+        else:
+            yield name, None, _lacking(server, name, lacking) if lacking else None
 
 
 def _granted(cursor: Any, name: str) -> set[str]:
@@ -90,7 +115,8 @@ def _lacking(server: MySqlServer, name: str, privileges: set[str]) -> str:
 
 def _grant_on(server: MySqlServer, name: str) -> str:
     # In a GRANT an underscore stands for any letter.
-    return f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO '{server.user}'@'%';"
+    pattern, user = name.replace("_", "\\_"), server.user.replace("\\", "\\\\").replace("'", "''")
+    return f"GRANT {', '.join(sorted(_NEEDED))} ON `{pattern}`.* TO '{user}'@'%';"
 
 
 def _grant(server: MySqlServer, names: list[str]) -> str:

@@ -167,22 +167,19 @@ def elsewhere(settings: Settings) -> tuple[str, ...]:
 
         shown = make_url(settings.mlflow_url).render_as_string(hide_password=True)
         found.append(f"MLflow's runs and models are kept by {shown} (MLFLOW_TRACKING_URI): back that up by itself.")
-    history = _dagster_folder(settings)
-    if history is not None and history.resolve() != (settings.home / "dagster").resolve():
-        found.append(
-            f"Dagster's history is kept in {history}, not in {settings.home / 'dagster'} (dagster.yaml, DAGSTER_HOME): "
-            "back that up by itself."
-        )
-    return tuple(found)
-
-
-def _dagster_folder(settings: Settings) -> Path | None:
-    """Where Dagster keeps its history; None if that is a database."""
     reference = dagster_reference(settings)
-    storage = reference.storage_data or reference.run_storage_data
-    if storage is None or "base_dir" not in storage.config_dict:
-        return None
-    return Path(storage.config_dict["base_dir"]).absolute()
+    for what, storage in {
+        "history is": reference.storage_data or reference.run_storage_data,
+        "logs are": reference.compute_logs_data,
+    }.items():
+        # One that has no folder keeps it in a database.
+        folder = storage.config_dict.get("base_dir") if storage else None
+        if folder is not None and not Path(folder).resolve().is_relative_to(settings.home.resolve()):
+            found.append(
+                f"Dagster's {what} kept in {Path(folder).absolute()}, not in {settings.home / 'dagster'} "
+                "(dagster.yaml, DAGSTER_HOME): back that up by itself."
+            )
+    return tuple(found)
 
 
 def _require_same_kind(manifest: Mapping[str, Any], settings: Settings, file: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from bentleybot_assets.backup.archive import DATABASES, BackupError
-from bentleybot_assets.databases import SUFFIXES, create_missing
+from bentleybot_assets.databases import SUFFIXES, as_kept, create_missing
 from bentleybot_assets.deployment import mysql_account
 from bentleybot_assets.mysql import RESTORING, MySqlError, MySqlServer
 from bentleybot_assets.settings import Settings
@@ -90,7 +90,8 @@ class Databases:
             found: dict[str, list[str]] = {}
             for database, table in cursor.fetchall():
                 found.setdefault(database, []).extend([] if table is None else [table])
-            return found
+            names = as_kept(cursor, (self.name(dump) for dump in SUFFIXES))
+            return {name: found[kept] for name, kept in names.items() if kept in found}
 
     @contextmanager
     def _administering(self) -> Iterator[Any]:

@@ -12,6 +12,7 @@ import dagster as dg
 import pymysql
 import pytest
 
+from bentleybot_assets.databases import SUFFIXES
 from bentleybot_assets.ledger.ledger import Ledger
 from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk, differences, production_variables
@@ -122,18 +123,61 @@ def test_databases_that_are_missing_are_created_or_the_grant_is_printed(mariadb:
     refused = Desk.on(guest, tmp_path / "guest").run("bentleybot", "db", "upgrade", check=False)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
-    assert "GRANT ALL ON `poor\\_mlflow`.* TO 'guest'@'%';" in refused.stderr
+    all_needed = (
+        "ALTER, CREATE, CREATE TEMPORARY TABLES, DELETE, DROP, INDEX, INSERT, REFERENCES, SELECT, TRIGGER, UPDATE"
+    )
+    assert f"GRANT {all_needed} ON `poor\\_mlflow`.* TO 'guest'@'%';" in refused.stderr
     assert "database poor: there, but guest was not granted ALTER, CREATE," in refused.stdout
 
 
-def test_the_doctor_finds_a_database_that_mlflow_lacks(mariadb: MariaDb, tmp_path: Path) -> None:
+def test_a_grant_that_is_printed_and_run_is_all_that_is_needed(mariadb: MariaDb, tmp_path: Path) -> None:
+    mariadb.as_root("CREATE USER 'o''brien'@'%' IDENTIFIED BY 'x'")
+    asking = Desk.on(MySqlServer("127.0.0.1", mariadb.port, "o'brien", "x", "granted"), tmp_path / "desk")
+    refused = asking.run("bentleybot", "db", "upgrade", check=False)
+    mariadb.as_root(*(line for line in refused.stderr.splitlines() if line.startswith(("CREATE", "GRANT"))))
+    asking.run("bentleybot", "db", "upgrade")
+    assert asking.run("bentleybot", "doctor").stdout.count("can be opened, and this user may do what is needed") == 3
+    archive = str(tmp_path / "desk.tar.gz")
+    asking.run("bentleybot", "backup", archive)
+    for suffix in SUFFIXES.values():
+        mariadb.as_root(f"DROP DATABASE granted{suffix}", f"CREATE DATABASE granted{suffix} CHARACTER SET utf8mb4")
+    Desk.fresh(tmp_path / "restored", **asking.variables).run("bentleybot", "restore", archive)
+
+
+def test_a_name_that_the_server_keeps_in_small_letters_is_found_again(tmp_path: Path) -> None:
+    folding = MariaDb(tmp_path / "folding", options=("--lower-case-table-names=1",))
+    folding.install()
+    folding.start()
+    try:
+        desk = Desk.on(folding.database("Bentley"), tmp_path / "desk")
+        for _ in range(2):
+            assert "database Bentley_mlflow: there" in desk.run("bentleybot", "db", "upgrade").stdout
+        assert "can be opened" in desk.run("bentleybot", "doctor").stdout
+        desk.run("bentleybot", "backup", str(tmp_path / "desk.tar.gz"))
+    finally:
+        folding.stop()
+
+
+@pytest.mark.parametrize("lost", ["unwell", "unwell_dagster", "unwell_mlflow"])
+def test_the_doctor_finds_a_database_that_is_not_there(mariadb: MariaDb, tmp_path: Path, lost: str) -> None:
     server = mariadb.database("unwell")
-    mariadb.as_root("DROP DATABASE unwell_mlflow")
+    mariadb.as_root(f"DROP DATABASE {lost}")
     examined = Desk.on(server, tmp_path / "desk").run("bentleybot", "doctor", check=False)
-    assert examined.returncode == 1
+    assert examined.returncode in {1, 2}
     (line,) = [line for line in examined.stdout.splitlines() if line.startswith(("FAIL", " FAIL"))]
-    assert "mlflow" in line
-    assert "unwell_mlflow" in examined.stdout
+    assert f"database {lost} " in line
+    assert examined.stdout.count("can be opened, and this user may do what is needed") == 2
+
+
+def test_the_doctor_warns_of_what_a_user_may_not_do(mariadb: MariaDb, tmp_path: Path) -> None:
+    server = mariadb.database("looked_at")
+    Desk.on(server, tmp_path / "upgraded").run("bentleybot", "db", "upgrade")
+    mariadb.account("looker", "x")
+    mariadb.as_root(*(f"GRANT SELECT ON looked_at{each}.* TO 'looker'@'127.0.0.1'" for each in SUFFIXES.values()))
+    looker = MySqlServer(server.host, server.port, "looker", "x", server.database)
+    examined = Desk.on(looker, tmp_path / "desk").run("bentleybot", "doctor").stdout
+    said = " ".join(examined.split())
+    assert said.count("looker was not granted ALTER, CREATE, CREATE TEMPORARY TABLES, DELETE, DROP, INDEX, INSERT") == 3
 
 
 def test_a_user_who_may_only_read_may_look_and_is_told_in_one_line_why_nothing_runs(
