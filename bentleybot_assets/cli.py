@@ -54,6 +54,8 @@ err = Console(stderr=True)
 _DAILY_JOB = "reports_daily_job"
 _BRIEF_JOB = "reports_brief_job"
 _CALENDAR_NOTICE = timedelta(days=90)
+_HIDDEN = ".dagster/"
+"""Tags that begin so are not shown in Dagster's list of runs."""
 
 
 class Format(StrEnum):
@@ -314,7 +316,7 @@ def _execute(
             partition_key=day.isoformat(),
             run_id=run_id,
             # Whoever typed the command decides whether to try again.
-            tags={**name_of_this_process(), "data_mode": data_mode, "dagster/max_retries": "0"},
+            tags={**name_of_this_process(_HIDDEN), "data_mode": data_mode, "dagster/max_retries": "0"},
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
@@ -340,7 +342,7 @@ def _close_abandoned_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs of this command as failed that say they are going on although their process is gone."""
     under_way = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     for abandoned in instance.get_runs(dg.RunsFilter(statuses=under_way)):
-        if is_gone(abandoned.tags):
+        if is_gone(abandoned.tags, _HIDDEN):
             instance.report_run_failed(abandoned, "Its process died; what it had published by then stands.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,8 +28,11 @@ import json
 from bentleybot_assets.definitions import defs
 from bentleybot_assets.resources.processes import name_of_this_process
 
-print(json.dumps(name_of_this_process()))
+print(json.dumps(name_of_this_process(".dagster/")))
 """
+
+
+PID = {".dagster/pid": str(os.getpid())}
 
 
 @dg.job
@@ -47,9 +51,9 @@ def dead() -> dict[str, str]:
     ("changed", "status"),
     [
         pytest.param({}, "FAILURE", id="its process is gone"),
-        pytest.param({"host": "elsewhere"}, "STARTED", id="its process is on another machine"),
-        pytest.param(name_of_this_process(), "STARTED", id="its process is at work"),
-        pytest.param({"process_started": "yesterday", "pid": name_of_this_process()["pid"]}, "FAILURE", id="reused id"),
+        pytest.param({".dagster/host": "elsewhere"}, "STARTED", id="its process is on another machine"),
+        pytest.param(name_of_this_process(".dagster/"), "STARTED", id="its process is at work"),
+        pytest.param({".dagster/process_started": "yesterday", **PID}, "FAILURE", id="reused id"),
     ],
 )
 def test_a_run_left_open_is_closed_if_its_process_is_gone(dead, changed, status) -> None:

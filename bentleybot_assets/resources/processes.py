@@ -17,23 +17,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def name_of_this_process() -> dict[str, str]:
-    """Tags that name this process among all that there ever were: host, id and when it began."""
+def name_of_this_process(prefix: str = "") -> dict[str, str]:
+    """Tags that name this process among all that there ever were: host, id and when it began.
+
+    Args:
+        prefix: what their names begin with.
+    """
     return {
-        "host": socket.gethostname(),
-        "pid": str(os.getpid()),
-        "process_started": str(_process_started(os.getpid())),
+        f"{prefix}host": socket.gethostname(),
+        f"{prefix}pid": str(os.getpid()),
+        f"{prefix}process_started": str(_process_started(os.getpid())),
     }
 
 
-def is_gone(tags: Mapping[str, str]) -> bool:
+def is_gone(tags: Mapping[str, str], prefix: str = "") -> bool:
     """Whether the process that ``tags`` name ran on this machine and is no more.
 
     False if they name none, or one of another machine: it may be alive there.
     """
-    if tags.get("host") != socket.gethostname():
+    if tags.get(f"{prefix}host") != socket.gethostname():
         return False
-    return tags["process_started"] != str(_process_started(int(tags["pid"])))
+    return tags[f"{prefix}process_started"] != str(_process_started(int(tags[f"{prefix}pid"])))
 
 
 @contextmanager
