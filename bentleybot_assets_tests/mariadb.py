@@ -15,6 +15,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pymysql
 
@@ -22,6 +23,8 @@ from bentleybot_assets.mysql import MySqlServer
 
 MISSING = "needs the package mariadb-server"
 PASSWORD = "p@ss:w/r%d'"  # noqa: S105 - of a server that lives as long as the tests
+SECRETS = (PASSWORD, quote(PASSWORD, safe=""), quote_plus(PASSWORD), pymysql.converters.escape_string(PASSWORD))
+"""It as it may appear where it should not: as it is, in an address, in a statement."""
 MYSQLD = os.environ.get("TEST_MYSQLD")
 _OPTIONS = (
     "--no-defaults",

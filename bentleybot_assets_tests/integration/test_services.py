@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import quote, quote_plus
 
 import dagster as dg
 import numpy as np
@@ -29,10 +28,9 @@ from bentleybot_assets_tests.integration import automated, materialising_writer
 from bentleybot_assets_tests.integration.desk import PROJECT, Desk, production_variables
 from bentleybot_assets_tests.integration.services import answer, free_port, graphql, serving, until
 from bentleybot_assets_tests.integration.test_production import rows
-from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
+from bentleybot_assets_tests.mariadb import SECRETS, MariaDb
 from bentleybot_assets_tests.resources.test_mlflow import VERSION, a_context
 
-SECRETS = (PASSWORD, quote(PASSWORD, safe=""), quote_plus(PASSWORD))
 TROUBLE = re.compile(r"ERROR|CRITICAL|Traceback|Retrying failed")
 
 
