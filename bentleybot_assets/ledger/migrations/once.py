@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-"""Texts compare as SQLite and Python compare them: case and accents count."""
+"""Case and accents count, as in SQLite and Python; trailing blanks do not."""
 
 
 def create_table(name: str, *items: Any, **options: Any) -> None:
