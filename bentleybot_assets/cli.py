@@ -99,7 +99,7 @@ def run(
     """Carry one session from sync to brief: data, checks, forecasts, signals, orders."""
     settings = _settings()
     day = _session(settings, _newest_session(settings) if session is None else _day(session))
-    resources = _resources(settings)
+    resources = resources_of(settings)
     # skops looks for the home of 850 functions in every module loaded so far: the earlier, the cheaper.
     import skops.io  # noqa: F401
 
@@ -138,7 +138,7 @@ def table(
     limit: Annotated[int, typer.Option(min=1, help="Rows to show; csv and json hold all.")] = 100,
 ) -> None:
     """Print a table as it was last published."""
-    warehouse = _resources(_settings())["warehouse"].open()
+    warehouse = resources_of(_settings())["warehouse"].open()
     try:
         contract = contract_for(key.split("/"))
         if session and not contract.is_by_session():
@@ -164,7 +164,7 @@ def sql(
     """
     import duckdb
 
-    warehouse, connection = _resources(_settings())["warehouse"].open(), open_sql()
+    warehouse, connection = resources_of(_settings())["warehouse"].open(), open_sql()
     if query is not None:
         try:
             _print_frame(_rows(connection, warehouse, query), output)
@@ -255,7 +255,7 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         "disk",
         f"{free:.1f} GiB free at {existing}" + ("" if free > 1 else ": free some"),
     )
-    resources = _resources(settings)
+    resources = resources_of(settings)
     for name in settings.connections:
         problem = resources["airbyte"].check(name)
         yield ("fail" if problem else "ok"), f"connection {name}", problem or "its source answers"
@@ -367,7 +367,7 @@ def _say_who_is_at_work(holder: str) -> None:
 
 
 def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessResult, stop: Stop) -> None:
-    resources = _resources(settings)
+    resources = resources_of(settings)
     ledger = resources["ledger"].open()
     checks = result.get_asset_check_evaluations()
     passed = sum(check.passed for check in checks)
@@ -418,11 +418,6 @@ def _settings() -> Settings:
         return Settings.load()
     except InvalidSettingsError as error:
         _fail(str(error))
-
-
-def _resources(settings: Settings) -> dict[str, Any]:
-    """The desk's resources, nothing of them connected."""
-    return resources_of(settings)
 
 
 def _day(text: str) -> date:

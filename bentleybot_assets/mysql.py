@@ -160,7 +160,7 @@ class MySqlServer:
         for name in ("connect_timeout", "read_timeout"):
             if not options.get(name, "1").isdigit():
                 raise MySqlError(f"{name} is {options[name]}; it must be whole seconds.")
-        if not re.fullmatch(r"[A-Za-z0-9_$]{1,48}", self.database):
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,48}", self.database):
             raise MySqlError(
                 f"MYSQL_DATABASE is {self.database!r}; use letters, digits and underscores, at most 48 of them."
             )
