@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, Table, create_engine, inspect
+from sqlalchemy import Engine, MetaData, Table, create_engine, inspect, text
 
 from bentleybot_assets.ledger import migrations, tables
 from bentleybot_assets.ledger.engines import place_of
@@ -45,6 +45,8 @@ def test_migrating_leads_to_the_declared_tables(where: str | MySqlServer, tmp_pa
     migrated = _schema(engine)
     if isinstance(where, MySqlServer):
         tables.metadata.drop_all(engine)
+        with engine.begin() as connection:
+            connection.execute(text("ALTER DATABASE COLLATE utf8mb4_bin"))  # as the migrations make each table
     else:
         engine = create_engine(url_of(tmp_path / "declared.db"))
     tables.metadata.create_all(engine)
