@@ -220,18 +220,22 @@ class MySqlServer:
             now = time.monotonic()
             failed_at.append(now)
             patience = self.lock_seconds if said.code in CONTENDED else self.read_seconds
-            if now - failed_at[0] < patience and not _is_timed_out(error):
+            if now - failed_at[0] < patience and not is_timed_out(error):
                 if len(failed_at) == 1:
                     _log.warning("%s Trying again for %d seconds.", said, patience)
                 return True
             if said.code in LOST:
-                _given_up[place] = (now, (str(said), said.code))
+                self.give_up(said)
             return False
 
         stamina.instrumentation.set_on_retry_hooks([])  # or it tells of every attempt
         return stamina.retry_context(
             on=is_worth_it, attempts=None, timeout=None, wait_initial=0.1, wait_max=1, wait_jitter=0.2
         )
+
+    def give_up(self, said: MySqlError) -> None:
+        """Let nobody in this process wait for the server again for some seconds; they are told what was said."""
+        _given_up[self.host, self.port] = (time.monotonic(), (str(said), said.code))
 
     @property
     def shows_certificate(self) -> bool:
@@ -509,7 +513,7 @@ def _driver_code(error: BaseException) -> int:
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
-def _is_timed_out(error: BaseException) -> bool:
+def is_timed_out(error: BaseException) -> bool:
     """Whether an answer was waited for in vain; the driver says so in what is behind its error alone."""
     behind: BaseException | None = error
     while behind is not None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from sqlalchemy import URL, Engine, event
 from sqlalchemy.engine import CreateEnginePlugin
 from sqlalchemy.exc import OperationalError
 
-from bentleybot_assets.mysql import OPTIONS, MySqlError, MySqlServer
+from bentleybot_assets.mysql import LOST, OPTIONS, MySqlError, MySqlServer, is_timed_out
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _NAME = "bentleybot"
 """Of the entry point in ``pyproject.toml``."""
 _TABLE_IN_STATEMENT = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE)\s+`?(\w+)", re.IGNORECASE)
+_opened: WeakSet[Any] = WeakSet()
+"""The connections of all such engines of this process: they are to one server."""
 
 
 def engine_url(server: MySqlServer, purpose: str) -> str:
@@ -75,6 +78,7 @@ class AwaitedServer(CreateEnginePlugin):
         for attempt in self._server.attempts():
             with attempt:
                 connection = self._server.opened(dialect.loaded_dbapi.connect, named, self._purpose)
+        _opened.add(connection)
         return connection
 
     def _explained(self, context: ExceptionContext) -> MySqlError | None:
@@ -82,4 +86,10 @@ class AwaitedServer(CreateEnginePlugin):
         if not isinstance(context.sqlalchemy_exception, OperationalError) or context.connection is None:
             return None
         found = _TABLE_IN_STATEMENT.search(context.statement or "")
-        return self._server.explained(context.original_exception, found[1] if found else self._purpose)
+        said = self._server.explained(context.original_exception, found[1] if found else self._purpose)
+        if said.code in LOST and is_timed_out(context.original_exception):
+            self._server.give_up(said)
+            # Pools drop connections that do not answer; a ping or rollback on one need not wait as long again.
+            for other in _opened:
+                other._read_timeout = 1  # noqa: SLF001
+        return said
