@@ -61,6 +61,15 @@ _given_up: dict[tuple[str, int], tuple[float, tuple[str, int]]] = {}
 """When this process gave a server up, and with what message and code."""
 _log = logging.getLogger(__name__)
 
+_WAITS_FOR_SPACE = "Waiting for someone to free space"
+"""State of a MariaDB's connection that will write once its disk has room again, and says nothing until then."""
+_COMMITS = "waiting for handler commit"
+"""State of a MySQL's connection that commits, also while its binary log does the same."""
+_DISK_FULL = 1021
+_NO_SPACE = re.compile(r"(errno:?|Errcode:) (28|135)\b")
+"""How servers say that the disk is full, under many codes."""
+_FULL = "The server's disk is full or failing: free some space, then run again. Nothing is half written."
+
 _SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
     "innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}, wait_timeout = 300"
@@ -77,16 +86,15 @@ ROGUE = 2000
 """The server did what no honest one does; in MySQL's list this is the error that has no name."""
 
 _REMEDIES: dict[frozenset[int], str] = {
-    LOST: "Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT, then run again: nothing is half "
-    "written.",
+    LOST: "Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT, and that its disk is not full, "
+    "then run again: nothing is half written.",
     CONTENDED: "Another connection holds a lock: wait for it to end (SHOW PROCESSLIST), then run again.",
     frozenset({1045, 1698, 4151}): "Check MYSQL_USER and MYSQL_PASSWORD.",
     frozenset(
         {1044, 1049, 1142, 1143, 1227, 1370, 1410}
     ): "Run `bentleybot db upgrade`: it creates what is missing, or prints the GRANT that an administrator must give.",
     frozenset({1290, 1792, 1836, 3100}): "The server or this user may only read: use ones that may write.",
-    frozenset({1016, 1021, 1026, 1030, 1114, 3675}): "The server's disk is full or failing: free some space, then run "
-    "again. Nothing is half written.",
+    frozenset({3, 14, 20, 1016, 1021, 1026, 1030, 1114, 1878, 3675}): _FULL,
     frozenset({1040, 1203, 1226}): "The server has no connection left: end some, or raise max_connections.",
     frozenset({1054, 1146}): "Materialise its asset first: that adds what is missing.",
     frozenset({1062}): "Two rows have one key; keys that differ in trailing blanks alone are one to MySQL. Mend what "
@@ -410,28 +418,37 @@ class MySqlServer:
                 raise
 
     @contextmanager
-    def watched(self, connection: pymysql.Connection[Any], table: str) -> Iterator[None]:
-        """Let statements take their time, but give the connection up once the server answers no other one.
+    def watched(self, connection: pymysql.Connection[Any], table: str, *, gives_up: bool = True) -> Iterator[None]:
+        """Let statements take their time, but end what will not end by itself.
 
-        How long a load or a merge may take nobody knows; whether the server is still there can be asked.
+        How long a load or a merge may take nobody knows; whether the server is still there can be asked. One whose
+        binary log finds the disk full waits for space, with its locks held. On MariaDB the statement is ended, and the
+        server says why; MySQL would end with it, so there the connection is given up.
+
+        Args:
+            connection: what carries out the statements.
+            table: named in errors.
+            gives_up: whether the connection is closed once the server answers no other one; unnecessary where its own
+                time-out is short.
 
         Raises:
-            MySqlError: the server stopped answering.
+            MySqlError: the server stopped answering, or does not end a commit.
         """
         is_over = Event()
         losses: list[MySqlError] = []
 
         def watch() -> None:
+            beats = self._beats(connection, table)
             while not is_over.wait(BEAT_SECONDS):
-                try:
-                    self.require_answer(table)
-                except MySqlError as error:
-                    losses.append(error)
+                if (loss := next(beats)) is None:
+                    continue
+                if gives_up:
+                    losses.append(loss)
                     if (waiting := connection._sock) is not None:  # noqa: SLF001
                         with suppress(OSError):  # it may be closed by now
                             # Not SSLSocket's own, which would take TLS away from under a read that waits.
                             socket.socket.shutdown(waiting, socket.SHUT_RDWR)
-                    return
+                return
 
         Thread(target=watch, name="heartbeat", daemon=True).start()
         try:
@@ -443,6 +460,33 @@ class MySqlServer:
             raise
         finally:
             is_over.set()
+
+    def _beats(self, working: pymysql.Connection[Any], table: str) -> Iterator[MySqlError | None]:
+        """For each beat, why ``working`` is to be given up, if it is."""
+        seconds = 0
+        while True:
+            try:
+                state = self._state_of(working, table)
+            except MySqlError as error:
+                yield error if error.code in LOST else None  # a refusal is an answer too
+                continue
+            seconds = seconds + BEAT_SECONDS if state == _COMMITS else 0
+            said = f"the server has been committing for {seconds} s (error {_DISK_FULL}). {_FULL}"
+            is_stuck = seconds > self.read_seconds
+            yield MySqlError(f"{self.shown}, table {table}: {said}", _DISK_FULL) if is_stuck else None
+
+    def _state_of(self, working: pymysql.Connection[Any], table: str) -> str | None:
+        """What the server says that ``working`` does, asked on a connection of its own; a wait for space is ended."""
+        asking = self.connect(table=table)
+        try:
+            with self.named_errors(table), asking.cursor() as cursor:
+                cursor.execute("SHOW PROCESSLIST")
+                state = {row[0]: row[6] for row in cursor.fetchall()}.get(working.thread_id())
+                if state == _WAITS_FOR_SPACE:
+                    cursor.execute(f"KILL QUERY {working.thread_id()}")
+                return state
+        finally:
+            asking.close()
 
     def require_version(self, version: str) -> None:
         """Refuse a server that lacks what is used.
@@ -500,6 +544,8 @@ class MySqlServer:
             remedy = next(text for sign, text in _TLS_REMEDIES.items() if sign in said.lower())
         else:
             remedy = next((text for codes, text in _REMEDIES.items() if code in codes), "Nothing was changed.")
+        if _NO_SPACE.search(said):
+            remedy = _FULL
         if code == _DENIED and self.ssl_mode == "disabled":
             remedy += " A server that requires TLS says the same: if this one does, set ssl_mode to required."
         elif code == _DENIED and self.ssl_mode and not self.shows_certificate:

@@ -52,11 +52,13 @@ class MariaDb:
         folder: where it keeps everything.
         port: on loopback; the same after a restart.
         options: more options of the server.
+        under: a program that becomes the server, and its arguments.
     """
 
     folder: Path
     port: int = 0
     options: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def install(self) -> None:
@@ -96,6 +98,7 @@ class MariaDb:
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [
+                    *self.under,
                     MYSQLD or shutil.which("mariadbd") or "",
                     *_OPTIONS,
                     *(_OF_MYSQL if MYSQLD else ()),
@@ -130,6 +133,11 @@ class MariaDb:
     def socket(self) -> str:
         """Its Unix socket; a short path, as these may have no more than 107 characters."""
         return f"/tmp/bentleybot-{os.getpid()}-{self.port}.sock"  # noqa: S108
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -57,6 +57,10 @@ class Place(Protocol):
         """Attempts at a transaction: more than one where another process or a lost server stood in its way."""
         ...
 
+    def watched(self, connection: Connection) -> AbstractContextManager[None]:
+        """While a transaction of ``connection`` is open, end what will not end by itself."""
+        ...
+
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """A database error in words, with its remedy."""
         ...
@@ -104,6 +108,11 @@ class SqliteFile:
     def attempts(self) -> Iterable[AbstractContextManager[Any]]:
         """See :class:`Place`. One: SQLite itself waits for other writers."""
         return (nullcontext(),)
+
+    def watched(self, connection: Connection) -> AbstractContextManager[None]:
+        """See :class:`Place`. Nothing: SQLite waits for locks alone, and for so long."""
+        del connection
+        return nullcontext()
 
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """See :class:`Place`."""
@@ -156,6 +165,11 @@ class MySqlDatabase:
             yield from self._server.attempts(self._as_servers)
         except MySqlError as error:
             raise LedgerError(f"Cannot open the ledger: {error}") from error
+
+    def watched(self, connection: Connection) -> AbstractContextManager[None]:
+        """See :class:`Place`. A wait for disk space."""
+        driver: Any = connection.connection.driver_connection
+        return self._server.watched(driver, "of the ledger", gives_up=False)
 
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """See :class:`Place`."""

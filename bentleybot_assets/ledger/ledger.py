@@ -268,7 +268,11 @@ class Ledger:
         """A transaction on a ledger that is up to date."""
         if not self._is_current:
             self.bring_up_to_date()
-        with self._place.engine.connect().execution_options(is_read=is_read) as connection, connection.begin():
+        with (
+            self._place.engine.connect().execution_options(is_read=is_read) as connection,
+            self._place.watched(connection),
+            connection.begin(),
+        ):
             yield connection
 
     def bring_up_to_date(self) -> None:
@@ -301,7 +305,8 @@ class Ledger:
 
 
 def _schema_version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(tables.version.name):
+    # Not has_table: MariaDB writes what that asks for to its disk, which may be full.
+    if tables.version.name not in inspect(connection).get_table_names():
         return None
     return connection.execute(select(tables.version.c.version_num)).scalar_one_or_none()
 

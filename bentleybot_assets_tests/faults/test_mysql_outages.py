@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import connectorx
 import pytest
@@ -18,11 +18,11 @@ from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
-from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
 from bentleybot_assets_tests.faults.black_hole import BlackHole
 from bentleybot_assets_tests.faults.dying import Context, exit_code, forkserver, parts
+from bentleybot_assets_tests.faults.watching_reader import Reader
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
 from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
 from bentleybot_assets_tests.warehouse.tables import MONDAY, weights
@@ -69,53 +69,6 @@ def undisturbed(
     server, file = mariadb.database("desk"), tmp_path_factory.mktemp("undisturbed") / "points"
     assert exit_code(processes, writer.count_or_die, server, file, None) == 0
     return writer.digest(server), int(file.read_text())
-
-
-class Reader:
-    """Reads in a thread of its own, and remembers anything that is not a whole version.
-
-    Args:
-        server: who is asked.
-        tolerated: errors that may be met, beside tables which are not there yet.
-    """
-
-    def __init__(self, server: MySqlServer, tolerated: tuple[type[Exception], ...] = ()) -> None:
-        self._warehouse = MySqlWarehouse(server)
-        self._tolerated = (MissingTableError, *tolerated)
-        self._is_done = threading.Event()
-        self.wrong: list[object] = []
-        self.reads = 0
-        self._thread = threading.Thread(target=self._read)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_done.set()
-        self._thread.join()
-
-    def _read(self) -> None:
-        while not self._is_done.is_set():
-            try:
-                found = self._warehouse.read(Labels)
-                if not any(found.equals(version) for version in writer.versions()):
-                    self.wrong.append(found)
-                slices = self._warehouse.read(TargetWeights)
-                for day, versions in writer.slices().items():
-                    part = slices.filter(session=day)
-                    if not part.is_empty() and not any(part.equals(version) for version in versions):
-                        self.wrong.append(part)
-                # Both sessions are replaced in one step. What a re-run begins with is MONDAY's old one alone.
-                if slices["session"].n_unique() == 2 and [
-                    slices.filter(session=day).equals(newest) for day, (_, newest) in writer.slices().items()
-                ] == [True, False]:
-                    self.wrong.append(slices)
-                self.reads += 1
-            except self._tolerated:
-                pass
-            except Exception as error:  # noqa: BLE001 - handed to the main thread, which fails the test
-                self.wrong.append(error)
 
 
 @pytest.mark.parametrize("first", PARTS)

@@ -331,20 +331,25 @@ class MySqlWarehouse:
 
 def _replace_whole(connection: pymysql.Connection[Any], table: Table, written: pl.DataFrame) -> None:
     """Load a new table and rename it into the place of the old one."""
+    from pymysql.err import MySQLError
+
     following, former = table.name + _NEXT, table.name + _OLD
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE IF EXISTS {quoted(following)}, {quoted(former)}")
         cursor.execute(table.create(following))
-        # In the order of its key each row goes behind the last one, instead of into a page somewhere.
-        transfer.load(connection, following, written.sort(table.primary_key))
-        if not _exists(connection, table.name):
-            cursor.execute(f"RENAME TABLE {quoted(following)} TO {quoted(table.name)}")
-            return
-        exchange = f"RENAME TABLE {quoted(table.name)} TO {quoted(former)}, {quoted(following)} TO {quoted(table.name)}"
         try:
+            # In the order of its key each row goes behind the last one, instead of into a page somewhere.
+            transfer.load(connection, following, written.sort(table.primary_key))
+            if not _exists(connection, table.name):
+                cursor.execute(f"RENAME TABLE {quoted(following)} TO {quoted(table.name)}")
+                return
+            exchange = (
+                f"RENAME TABLE {quoted(table.name)} TO {quoted(former)}, {quoted(following)} TO {quoted(table.name)}"
+            )
             _once_nobody_reads(cursor, exchange)
         except BaseException:
-            if connection.open:
+            # It would stand there until the next time; and on a full disk its room is needed.
+            with suppress(MySQLError):
                 cursor.execute(f"DROP TABLE IF EXISTS {quoted(following)}")
             raise
         cursor.execute(f"DROP TABLE {quoted(former)}")
