@@ -119,6 +119,8 @@ def test_a_corrupted_delivery_stops_everything_and_the_next_good_run_clears_it(
     # The same fault again is the same refusal.
     assert desk.run("bentleybot", "run", check=False).returncode == 1
     assert len(refusals(desk)) == 1
+    told = " ".join(desk.run("bentleybot", "doctor", check=False).stdout.split())
+    assert "raw/market/daily_bars: contract (met by 2 runs)" in told
 
     # Orders alone do not get past the red check.
     alone = desk.run(

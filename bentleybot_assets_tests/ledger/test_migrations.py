@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, Table, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, inspect, text
 
 from bentleybot_assets.ledger import migrations, tables
 from bentleybot_assets.ledger.engines import place_of
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets_tests.ledger.sessions_of_work import DECISION, FIRST, intents, url_of
+
+REFUSAL_ID = "24e01048b1514011ea6f0960a42cf171"
+"""Of the fault in these tests: ids of earlier releases stay what they are."""
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
@@ -54,13 +59,19 @@ def test_migrating_leads_to_the_declared_tables(where: str | MySqlServer, tmp_pa
     assert set(migrated) == set(tables.metadata.tables)
 
 
-def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unknown(where: str | MySqlServer) -> None:
-    engine = place_of(where).engine
+@contextmanager
+def _at_version(where: str | MySqlServer, version: str) -> Iterator[Connection]:
+    """A connection to a ledger of an earlier release."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    with engine.begin() as connection:
+    with place_of(where).engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, version)
+        yield connection
+
+
+def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unknown(where: str | MySqlServer) -> None:
+    with _at_version(where, "0001") as connection:
         placed = intents(FIRST, AAPL=3)
         connection.execute(tables.decisions.insert().values(session=FIRST, **DECISION))
         then = Table("orders", MetaData(), autoload_with=connection)
@@ -70,6 +81,20 @@ def test_decisions_from_before_accounts_were_kept_stand_and_their_account_is_unk
     assert ledger.orders(FIRST).equals(placed)
     assert ledger.decided([FIRST], DECISION["strategy"]) == {FIRST}
     assert ledger.account(FIRST, DECISION["strategy"]) is None
+
+
+def test_a_refusal_from_before_runs_were_counted_was_met_by_one_and_counts_on(where: str | MySqlServer) -> None:
+    fault = {"check": "c", "table": "t", "evidence": "e"}
+    with _at_version(where, "0003") as connection:
+        then = Table("refusals", MetaData(), autoload_with=connection)
+        old = {"refusal_id": REFUSAL_ID, "session": FIRST, "code": "HALT", "check_name": "c", "table_name": "t"}
+        connection.execute(then.insert().values(**old, evidence="e", dagster_run_id="r1"))
+
+    ledger = Ledger(where)
+    assert ledger.refusals(FIRST)["times_met"].to_list() == [1]
+    for run in ("r1", "r2"):
+        assert ledger.record_refusal(FIRST, **fault, dagster_run_id=run) == REFUSAL_ID
+    assert ledger.refusals(FIRST)["times_met"].to_list() == [2]
 
 
 def test_the_declared_version_is_the_newest_migration() -> None:
