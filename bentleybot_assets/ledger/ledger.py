@@ -180,7 +180,8 @@ class Ledger:
     ) -> str:
         """Record that a fault stopped a session; the same fault met again by another run is counted in its one row.
 
-        A fault that was cleared and is met by another run opens again; told twice by the same run it does not.
+        A fault that was cleared and is met by another run opens again. Told again by a run that told of it before,
+        whoever did in between, it neither opens nor counts.
 
         Args:
             session: session whose decision was stopped.
@@ -211,23 +212,31 @@ class Ledger:
             evidence=evidence,
             dagster_run_id=dagster_run_id,
         )
-        known = select(rows.c.refusal_id).where(rows.c.refusal_id == refusal_id)
         met_again = (
             update(rows)
-            .where(rows.c.refusal_id == refusal_id, rows.c.dagster_run_id != dagster_run_id)
+            .where(rows.c.refusal_id == refusal_id)
             .values(dagster_run_id=dagster_run_id, cleared_by_run_id=None, times_met=rows.c.times_met + 1)
         )
+        runs = tables.refusal_runs
+        meeting = {"refusal_id": refusal_id, "dagster_run_id": dagster_run_id}
+        told_before = select(runs).filter_by(**meeting)
 
         def write(connection: Connection) -> None:
+            # A run tells again when a commit's answer was lost, or a sensor reports it once more: others came between.
+            try:
+                connection.execute(insert(runs).values(meeting))
+            except IntegrityError:
+                if connection.execute(told_before).first() is None:
+                    raise
+                return
             # The update first: on MySQL an insert that fails holds a lock which every other writer must wait for.
-            if connection.execute(met_again).rowcount or connection.execute(known).first():
+            if connection.execute(met_again).rowcount:
                 return
             try:
                 connection.execute(first_met)
             except IntegrityError:
-                if connection.execute(known).first() is None:
+                if not connection.execute(met_again).rowcount:
                     raise
-                connection.execute(met_again)
 
         self._in_transaction("write", "refusals", write)
         return refusal_id

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """Newest migration. Kept here so that a current ledger is recognised without importing Alembic."""
 
 version = Table("ledger_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -126,4 +126,14 @@ refusals = Table(
     PrimaryKeyConstraint("refusal_id", name="pk_refusals"),
     Index("ix_refusals_session", "session"),
     comment="Faults that stopped a session's decision; open until a run clears them",
+)
+
+refusal_runs = Table(
+    "refusal_runs",
+    metadata,
+    Column("refusal_id", String(32), nullable=False),
+    Column("dagster_run_id", String(64), nullable=False),
+    # No foreign key: a run is noted before the refusal it raises or adds to, so that two runs never wait crosswise.
+    PrimaryKeyConstraint("refusal_id", "dagster_run_id", name="pk_refusal_runs"),
+    comment="One row per run that met a fault, from version 0005 on; of earlier ones only the last",
 )

@@ -12,7 +12,8 @@ from typing import Any
 
 import connectorx
 import pytest
-from pymysql.connections import MySQLResult
+from pymysql.connections import Connection, MySQLResult
+from pymysql.err import OperationalError
 
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.trading import TargetWeights
@@ -255,3 +256,23 @@ def test_what_the_server_said_before_it_went_away_is_what_is_told(hole: BlackHol
     with pytest.raises(MySqlError) as told:
         be_refused()
     assert told.value.code == 1062
+
+
+def test_a_run_whose_commit_was_carried_out_but_not_answered_is_counted_once(
+    mysql_server: MySqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = {"check": "c", "table": "t", "evidence": "e"}
+    ledger, other = Ledger(mysql_server), Ledger(mysql_server)
+    ledger.record_refusal(FIRST, **fault, dagster_run_id="r1")
+    commit = Connection.commit
+
+    def unanswered(connection: Connection[Any]) -> None:
+        monkeypatch.setattr(Connection, "commit", commit)
+        connection.commit()
+        other.record_refusal(FIRST, **fault, dagster_run_id="r3")
+        raise OperationalError(2013, "Lost connection to MySQL server during query")
+
+    monkeypatch.setattr(Connection, "commit", unanswered)
+    ledger.record_refusal(FIRST, **fault, dagster_run_id="r2")
+    assert Connection.commit is commit
+    assert ledger.refusals(FIRST)["times_met"].to_list() == [3]

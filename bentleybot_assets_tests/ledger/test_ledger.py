@@ -117,9 +117,9 @@ def test_a_quantity_that_does_not_lead_to_the_target_is_refused_and_leaves_the_s
 
 
 def test_the_same_fault_keeps_one_row_that_counts_the_runs_which_met_it(ledger: Ledger) -> None:
-    ids = {ledger.record_refusal(FIRST, **FAULT, dagster_run_id=run) for run in ("r1", "r1", "r2", "r2", "r3")}
+    ids = {ledger.record_refusal(FIRST, **FAULT, dagster_run_id=run) for run in ("r1", "r1", "r2", "r1", "r3", "r2")}
     found = ledger.open_refusals(FIRST)
-    assert found["times_met"].to_list() == [3]
+    assert found.select("times_met", "dagster_run_id").rows() == [(3, "r3")]
     assert found["refusal_id"].to_list() == list(ids)
     assert found.select("code", "check_name", "table_name", "evidence").row(0) == (
         "HALT",
@@ -209,6 +209,9 @@ def test_a_cleared_fault_opens_again_for_a_new_run_but_not_for_a_late_report(led
     assert ledger.open_refusals(FIRST).is_empty()
     ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r3")
     assert ledger.open_refusals(FIRST)["dagster_run_id"].to_list() == ["r3"]
+    record(ledger, FIRST, intents(FIRST), run_id="r4")
+    ledger.record_refusal(FIRST, **FAULT, dagster_run_id="r1")
+    assert ledger.open_refusals(FIRST).is_empty()
     assert len(ledger.refusals(FIRST)) == 1
 
 
