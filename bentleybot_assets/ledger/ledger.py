@@ -1,6 +1,7 @@
 """The ledger: facts written once, in one transaction, however often and by however many processes they are told.
 
-Every write is an insert-if-absent on a unique key or a compare-and-set; nothing is read, changed and written back.
+Every write is an insert-if-absent on a unique key, a compare-and-set or a count that the database itself raises;
+nothing is read, changed and written back.
 Does not belong here: what to order or when to refuse (``core``), or telling people (``resources``).
 """
 
