@@ -116,9 +116,11 @@ def test_a_corrupted_delivery_stops_everything_and_the_next_good_run_clears_it(
         sensor.evaluate_tick(context)
     assert len(alerts(desk)) == 1
 
-    # The same fault again is the same refusal.
+    halted = brief(desk)
+    # The same fault again is the same refusal, counted, and gives the same page.
     assert desk.run("bentleybot", "run", check=False).returncode == 1
     assert len(refusals(desk)) == 1
+    assert brief(desk) == halted
     told = " ".join(desk.run("bentleybot", "doctor", check=False).stdout.split())
     assert "raw/market/daily_bars: contract (met by 2 runs)" in told
 
