@@ -224,7 +224,10 @@ def test_writers_that_race_agree_on_one_decision_a_session_and_lose_no_refusal(
         assert sorted(ledger.refusals(day)["evidence"]) == sorted(told)
 
 
-@pytest.mark.parametrize("times", [25, pytest.param(1000, marks=pytest.mark.sweep)])
+LONG = (pytest.mark.sweep, pytest.mark.timeout(1200))  # each of 8,000 commits reaches the disk before the next
+
+
+@pytest.mark.parametrize("times", [25, pytest.param(1000, marks=LONG)])
 def test_writers_that_count_in_one_row_lose_no_count(processes: Context, where: str | MySqlServer, times: int) -> None:
     side_by_side(processes, writer.meet, where, times)
     assert Ledger(where).refusals(FIRST)["times_met"].to_list() == [writer.WRITERS * times]
