@@ -284,9 +284,27 @@ def test_a_table_that_is_nothing_but_its_key_is_merged(warehouse: MySqlWarehouse
         assert_frame_equal(warehouse.read(_KeysOnly), keys(count))
 
 
-def test_keys_that_differ_in_trailing_blanks_alone_are_refused_with_the_reason(warehouse: MySqlWarehouse) -> None:
-    with pytest.raises(MySqlError, match="keys that differ in trailing blanks alone are one to MySQL"):
-        warehouse.publish(_KeysOnly, pl.DataFrame({"symbol": ["x", "x "], "session": [MONDAY] * 2}))
+@pytest.mark.parametrize(
+    ("before", "sessions"), [(100, [MONDAY]), (100, None), (0, None)], ids=["slice", "merge", "anew"]
+)
+def test_keys_that_differ_in_trailing_blanks_alone_are_refused_with_the_reason(
+    warehouse: MySqlWarehouse, before: int, sessions: list[date] | None
+) -> None:
+    old, new = notes(price=[1.0] * before), notes(price=[1.0] * 100)
+    warehouse.publish(_Notes, old)
+    twin = new.head(1).with_columns(symbol=pl.lit("S0000 "), price=pl.lit(2.0))
+    with pytest.raises(
+        MySqlError, match=r"table notes: .*S0000 .*keys that differ in trailing blanks alone are one to MySQL"
+    ):
+        warehouse.publish(_Notes, pl.concat([new, twin]), sessions)
+    assert_frame_equal(warehouse.read(_Notes), old)
+
+
+def test_a_key_that_loses_its_trailing_blank_takes_the_place_of_the_old_one(warehouse: MySqlWarehouse) -> None:
+    new = notes(price=[1.0] * 100)
+    warehouse.publish(_Notes, new.with_columns(pl.col("symbol").replace("S0000", "S0000 ")))
+    warehouse.publish(_Notes, new)
+    assert_frame_equal(warehouse.read(_Notes), new)
 
 
 @pytest.mark.parametrize("name", ["", "a`b", "a b", "Labels", "a;b", "a.b", "naïve", "x" * 65, "a\n", "1a", "%s"])
