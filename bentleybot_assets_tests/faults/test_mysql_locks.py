@@ -188,6 +188,67 @@ def test_a_table_that_is_never_let_go_of_stays_as_it_was_and_nothing_else_is_lef
     assert not [name for (name,) in tables if name.startswith("models__labels_")]
 
 
+def _until_somebody_waits_for_long(mariadb: MariaDb) -> None:
+    """Until a connection has waited for a user lock for longer than the second that an answer may take."""
+    waiting = 0
+    while waiting < 2:
+        rows: list[Any] = mariadb.as_root("SHOW PROCESSLIST")
+        waiting = max((seconds for _, _, _, _, _, seconds, state, *_ in rows if state == "User lock"), default=0)
+
+
+def test_a_writer_waits_for_another_one_for_longer_than_for_an_answer(
+    mysql_server: MySqlServer, mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = recorded(monkeypatch)
+    warehouse = MySqlWarehouse(replace(mysql_server, options={"read_timeout": "1"}))
+    warehouse.publish(TargetWeights, weights(MONDAY, "A"), [MONDAY])
+    (lock,) = [statement for statement in sent if "GET_LOCK" in statement]
+    other = held(mysql_server, lock)
+
+    def let_go() -> None:
+        _until_somebody_waits_for_long(mariadb)
+        other.close()
+
+    thread = threading.Thread(target=let_go, daemon=True)
+    thread.start()
+    warehouse.publish(TargetWeights, weights(TUESDAY, "A"), [TUESDAY])
+    thread.join()
+    assert warehouse.read(TargetWeights)["session"].to_list() == [MONDAY, TUESDAY]
+
+
+LOOKS: dict[str, Callable[[MySqlWarehouse], object]] = {
+    "columns": lambda warehouse: warehouse.read(Labels).height,
+    "rows": lambda warehouse: warehouse.read(Labels).height,
+    "count": lambda warehouse: warehouse.row_count(Labels),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_server_that_answers_others_may_take_its_time_over_a_read(
+    mysql_server: MySqlServer, mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    if look == "rows":
+        monkeypatch.setattr(MySqlServer, "shows_certificate", True)
+    # In clear, or the certificate would have to be there.
+    warehouse = MySqlWarehouse(replace(mysql_server, options={"read_timeout": "1", "ssl_mode": "disabled"}))
+    warehouse.publish(Labels, labels(MONDAY))
+    mariadb.as_root(
+        "USE desk",
+        "RENAME TABLE models__labels TO kept",
+        "CREATE VIEW models__labels AS SELECT * FROM kept WHERE GET_LOCK('gate', 60) + RELEASE_LOCK('gate') = 2",
+    )
+    gate = held(mysql_server, "SELECT GET_LOCK('gate', 0)")
+
+    def open_gate() -> None:
+        _until_somebody_waits_for_long(mariadb)
+        gate.close()
+
+    thread = threading.Thread(target=open_gate, daemon=True)
+    thread.start()
+    assert LOOKS[look](warehouse) == 2
+    thread.join()
+
+
 @pytest.fixture(scope="module")
 def processes() -> Context:
     return forkserver(writer.__name__)
