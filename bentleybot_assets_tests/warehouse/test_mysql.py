@@ -14,6 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlglot
+from hypothesis import given
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from bentleybot_assets.contracts._base import Contract, TableRules, Utc, column, contracts
@@ -415,6 +417,16 @@ def test_raw_values_that_double_cannot_hold_come_back(either_way: MySqlWarehouse
         either_way.scan(DailyBars).filter(pl.col("close").is_nan()).select("symbol", "open").collect(),
         frame.filter(pl.col("close").is_nan()).select("symbol", "open"),
     )
+
+
+@given(st.lists(st.tuples(st.none() | st.floats(), st.none() | st.floats())))
+def test_values_that_double_cannot_hold_are_set_aside_and_put_back(values: list[tuple[float | None, ...]]) -> None:
+    schema = {"open": pl.Float64, "close": pl.Float64}
+    frame = filled(pl.DataFrame(values, schema=schema, orient="row"), DailyBars)
+    aside = transfer.with_non_finite_aside(DailyBars, frame)
+    assert aside.select(pl.all_horizontal(pl.col(pl.Float64).is_finite().all())).item()
+    assert_frame_equal(transfer.with_non_finite_back(aside, frame.columns), frame)
+    assert_frame_equal(transfer.with_non_finite_back(aside, ["close"]), frame.select("close"))
 
 
 def test_a_server_that_forbids_bulk_loading_gives_the_same_result_and_the_log_says_why(
