@@ -280,8 +280,7 @@ def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         if rows is None:
             yield "warn", key, "not there yet: run `bentleybot run`"
         else:
-            newest = warehouse.scan(contract).select(pl.col("session").max()).collect().item()
-            yield "ok", key, f"{rows:,} rows to {newest}"
+            yield "ok", key, f"{rows:,} rows to {warehouse.newest_session(contract)}"
 
 
 def _execute(

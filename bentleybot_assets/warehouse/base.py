@@ -63,6 +63,10 @@ class Warehouse(Protocol):
         """Rows published, or None where nothing ever was."""
         ...
 
+    def newest_session(self, contract: type[Contract]) -> date | None:
+        """The last of the table's column ``session``; None if it has no rows, or was never published."""
+        ...
+
     def location(self, contract: type[Contract]) -> str:
         """Where the table lies, or would, for people and other tools."""
         ...

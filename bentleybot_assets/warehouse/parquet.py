@@ -76,6 +76,13 @@ class ParquetWarehouse:
         except MissingTableError:
             return None
 
+    def newest_session(self, contract: type[Contract]) -> date | None:
+        """See :class:`Warehouse`."""
+        try:
+            return self._collected(contract, None, pl.col("session").max()).item()  # type: ignore[no-any-return]
+        except MissingTableError:
+            return None
+
     def location(self, contract: type[Contract]) -> str:
         """See :class:`Warehouse`: the table's folder; of a log, the folder of its connection's deliveries."""
         key = contract.asset_key()

@@ -29,9 +29,7 @@ def table_status(context: dg.AssetExecutionContext, warehouse: Warehouse, sessio
 def _row(warehouse: Warehouse, key: dg.AssetKey, checks: list[Verdict]) -> tuple[object, ...]:
     contract = contract_for(key.path)
     rows = warehouse.row_count(contract)
-    newest = None
-    if rows and "session" in contract.polars_schema():
-        newest = warehouse.scan(contract).select(pl.col("session").max()).collect().item()
+    newest = warehouse.newest_session(contract) if "session" in contract.polars_schema() else None
     outcomes = [verdict.passed for verdict in checks]
     quarantined = warehouse.read_quarantine(contract)["row_key"].n_unique()
     return ("/".join(key.path), rows, newest, outcomes.count(True), outcomes.count(False), quarantined)

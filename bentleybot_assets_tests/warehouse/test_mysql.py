@@ -328,6 +328,16 @@ def test_columns_asked_for_by_a_name_that_is_not_plain_are_refused(warehouse: My
 # Statements
 
 
+def test_the_newest_session_is_all_that_travels_to_tell_it(
+    warehouse: MySqlWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.publish(Labels, labels(MONDAY, TUESDAY))
+    sent = recorded(monkeypatch)
+    assert warehouse.newest_session(Labels) == TUESDAY
+    (asked,) = [statement for statement in sent if "FROM `models__labels`" in statement]
+    assert asked == "SELECT MAX(`session`) FROM `models__labels`"
+
+
 def test_every_statement_is_valid_for_mysql_8(warehouse: MySqlWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = recorded(monkeypatch)
     whole = notes(text=[f"x{number}" for number in range(10)])
@@ -338,6 +348,7 @@ def test_every_statement_is_valid_for_mysql_8(warehouse: MySqlWarehouse, monkeyp
     warehouse.read(_MoreNotes, [MONDAY, TUESDAY], columns=["text"])
     warehouse.scan(_MoreNotes).filter(pl.col("session") > MONDAY).select("price").collect()
     warehouse.row_count(_MoreNotes, [MONDAY])
+    warehouse.newest_session(_MoreNotes)
     warehouse.quarantine(Labels, quarantined("2022-01-03"))
     warehouse.quarantine(Labels, quarantined("2022-01-04"), [TUESDAY])
     warehouse.read_quarantine(Labels)

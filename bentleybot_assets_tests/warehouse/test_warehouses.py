@@ -26,6 +26,7 @@ def test_a_table_reads_back_as_it_was_published(warehouse: Warehouse) -> None:
     warehouse.publish(Labels, frame)
     assert warehouse.read(Labels).equals(frame)
     assert warehouse.row_count(Labels) == frame.height
+    assert warehouse.newest_session(Labels) == date(2022, 6, 1)
 
 
 @pytest.mark.parametrize("contract", [Labels, OutOfSample, Orders, DailyBrief], ids=lambda c: c.__name__)
@@ -48,6 +49,7 @@ def test_rows_come_back_in_the_order_of_their_grain(warehouse: Warehouse, contra
 
 def test_a_table_that_was_never_published_says_how_to_publish_it(warehouse: Warehouse) -> None:
     assert warehouse.row_count(Labels) is None
+    assert warehouse.newest_session(Labels) is None
     with pytest.raises(
         MissingTableError, match=r"models/labels was never published in .*`bentleybot run` publishes it"
     ):
@@ -75,6 +77,7 @@ def test_several_sessions_of_two_years_are_replaced_at_once(warehouse: Warehouse
 def test_a_session_without_rows_exists(warehouse: Warehouse) -> None:
     warehouse.publish(Orders, Orders.empty_frame(), [MONDAY])
     assert warehouse.row_count(Orders, [MONDAY]) == 0
+    assert warehouse.newest_session(Orders) is None
     assert warehouse.read(Orders).schema == Orders.polars_schema()
 
 

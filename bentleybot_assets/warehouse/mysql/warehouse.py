@@ -109,20 +109,13 @@ class MySqlWarehouse:
 
     def row_count(self, contract: type[Contract], sessions: Collection[date] | None = None) -> int | None:
         """See :class:`Warehouse`."""
-        table = table_of(contract)
+        count: int | None = self._calculated(contract, "COUNT(*)", _sessions_sql(sessions))
+        return count
 
-        def count() -> int | None:
-            with (
-                self._connection(table.name, read_timeout=transfer.LONGEST_SECONDS) as connection,
-                self.server.watched(connection, table.name),
-                connection.cursor() as cursor,
-            ):
-                if not _exists(connection, table.name):
-                    return None
-                cursor.execute(f"SELECT COUNT(*) FROM {quoted(table.name)}{_sessions_sql(sessions)}")  # noqa: S608
-                return int(cursor.fetchone()[0])
-
-        return self._again(count)
+    def newest_session(self, contract: type[Contract]) -> date | None:
+        """See :class:`Warehouse`."""
+        newest: date | None = self._calculated(contract, f"MAX({quoted('session')})", "")
+        return newest
 
     def location(self, contract: type[Contract]) -> str:
         """See :class:`Warehouse`: server, database and table."""
@@ -245,6 +238,23 @@ class MySqlWarehouse:
         if order:
             frame = frame.sort(order)
         return transfer.with_non_finite_back(frame, columns) if odd else frame.select(columns)
+
+    def _calculated(self, contract: type[Contract], aggregate: str, condition: str) -> Any:
+        """What the server makes of a table's rows; None if it was never published."""
+        name = contract.table_name()
+
+        def ask() -> Any:
+            with (
+                self._connection(name, read_timeout=transfer.LONGEST_SECONDS) as connection,
+                self.server.watched(connection, name),
+                connection.cursor() as cursor,
+            ):
+                if not _exists(connection, name):
+                    return None
+                cursor.execute(f"SELECT {aggregate} FROM {quoted(name)}{condition}")  # noqa: S608
+                return cursor.fetchone()[0]
+
+        return self._again(ask)
 
     def _require(self, contract: type[Contract]) -> None:
         """See that a table is there.
