@@ -78,10 +78,11 @@ def _explained() -> Iterator[None]:
     except (BackupError, LedgerError, MySqlError, UnfinishedRestoreError) as error:
         _fail(str(error))
     except DBAPIError as error:
-        # The ledger and the warehouse say it themselves.
+        # The ledger and the warehouse say it themselves, and the engines of a server in the error's detail.
         _fail(
-            f"The database of Dagster's history or MLflow's runs refuses: {error.orig}. `bentleybot db upgrade` "
-            "creates what is missing there, and says what this user was not granted."
+            " ".join(error.detail)
+            or f"The database of Dagster's history or MLflow's runs refuses: {error.orig}. `bentleybot db upgrade` "
+            "creates what is missing there."
         )
     except OSError as error:
         if error.filename is None:

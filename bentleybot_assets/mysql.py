@@ -96,7 +96,9 @@ _REMEDIES: dict[frozenset[int], str] = {
     frozenset({1290, 1792, 1836, 3100}): "The server or this user may only read: use ones that may write.",
     frozenset({3, 14, 20, 1016, 1021, 1026, 1030, 1114, 1878, 3675}): _FULL,
     frozenset({1040, 1203, 1226}): "The server has no connection left: end some, or raise max_connections.",
-    frozenset({1054, 1146}): "Materialise its asset first: that adds what is missing.",
+    frozenset(
+        {1054, 1146}
+    ): "Materialise its asset first; if it is of none, run `bentleybot db upgrade`: that adds what is missing.",
     frozenset({1062}): "Two rows have one key; keys that differ in trailing blanks alone are one to MySQL. Mend what "
     "computes them. Nothing was changed.",
     frozenset({1048, 1264, 1265, 1366, 1406}): "A row does not fit the table: mend what computes it. Nothing was "

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from sqlalchemy import URL, Engine, event
 from sqlalchemy.engine import CreateEnginePlugin
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bentleybot_assets.mysql import LOST, OPTIONS, MySqlError, MySqlServer, is_timed_out
 
@@ -82,11 +82,18 @@ class AwaitedServer(CreateEnginePlugin):
         return connection
 
     def _explained(self, context: ExceptionContext) -> MySqlError | None:
-        """Of an error that says nothing of the data: server, table and remedy."""
-        if not isinstance(context.sqlalchemy_exception, OperationalError) or context.connection is None:
+        """Say server, table and remedy: instead of an error that says nothing of the data, beside any other.
+
+        Dagster and MLflow look for others by their class: there may be a row already, or no table yet.
+        """
+        error = context.sqlalchemy_exception
+        if not isinstance(error, DBAPIError) or context.connection is None:
             return None
         found = _TABLE_IN_STATEMENT.search(context.statement or "")
         said = self._server.explained(context.original_exception, found[1] if found else self._purpose)
+        if not isinstance(error, OperationalError):
+            error.add_detail(str(said))
+            return None
         if said.code in LOST and is_timed_out(context.original_exception):
             self._server.give_up(said)
             # Pools drop connections that do not answer; a ping or rollback on one need not wait as long again.

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
+import typer
 from typer.testing import CliRunner
 
 from bentleybot_assets import cli
-from bentleybot_assets.cli import _close_abandoned_runs
+from bentleybot_assets.cli import _close_abandoned_runs, _explained
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.definitions import defs
 from bentleybot_assets.deployment import open_dagster
+from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.mysql_engine import engine_url
 from bentleybot_assets.resources.processes import name_of_this_process
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
@@ -68,6 +72,19 @@ def test_a_run_that_names_no_process_is_left_alone() -> None:
         run = instance.create_run_for_job(a_job, status=dg.DagsterRunStatus.STARTED)
         _close_abandoned_runs(instance)
         assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.STARTED
+
+
+def test_an_error_of_dagsters_or_mlflows_engine_is_one_line_that_names_the_server(
+    mysql_server: MySqlServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = sa.create_engine(engine_url(mysql_server, "of MLflow"))
+    with pytest.raises(typer.Exit) as ended, _explained(), engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1 FROM alembic_version"))
+    engine.dispose()
+    assert ended.value.exit_code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{mysql_server.shown}, table alembic_version: ")
+    assert "run `bentleybot db upgrade`" in line
 
 
 def test_the_prompt_shows_tables_as_they_are_when_asked(home: Path, monkeypatch, capsys) -> None:
