@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import click
 from dagster._serdes import ConfigurableClassData
 from dagster_mysql import DagsterMySQLStorage
 
@@ -15,6 +16,16 @@ from bentleybot_assets.deployment import mysql_account
 from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.mysql_engine import engine_url
 from bentleybot_assets.settings import Settings
+
+
+class UnusableHistoryError(MySqlError, click.ClickException):
+    """The history cannot be opened. Of an error of this kind Dagster's commands show the message alone."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        MySqlError.__init__(self, message, code)
+        click.ClickException.__init__(self, message)
 
 
 class MySqlHistory(DagsterMySQLStorage):
@@ -35,14 +46,17 @@ class MySqlHistory(DagsterMySQLStorage):
         """Open the storage.
 
         Raises:
-            MySqlError: the settings name no server, or it cannot be used.
+            UnusableHistoryError: the settings name no server, or it cannot be used.
         """
         del config_value
         settings = Settings.load()
         if settings.profile != "production":
-            raise MySqlError(
+            raise UnusableHistoryError(
                 f"dagster.yaml keeps Dagster's history on a MySQL server, but the profile is {settings.profile}. Set "
                 "BENTLEYBOT_PROFILE=production and the MYSQL_* variables, or unset DAGSTER_HOME."
             )
-        server = mysql_account(settings).server()
-        return cls(engine_url(server.at(f"{server.database}_dagster"), "of Dagster's history"), inst_data)
+        try:
+            server = mysql_account(settings).server()
+            return cls(engine_url(server.at(f"{server.database}_dagster"), "of Dagster's history"), inst_data)
+        except MySqlError as error:
+            raise UnusableHistoryError(str(error), error.code) from error

@@ -29,7 +29,7 @@ class ProfileStorage(DagsterSqliteStorage):
 
         Raises:
             InvalidSettingsError: the settings make no sense.
-            MySqlError: the server cannot be used.
+            bentleybot_assets.history.UnusableHistoryError: the server cannot be used.
         """
         if Settings.load().profile == "embedded":
             return DagsterSqliteStorage.from_config_value(inst_data, config_value)

@@ -214,6 +214,18 @@ def test_a_server_that_cannot_be_used_is_one_line(server: MySqlServer, tmp_path:
     assert server.password not in refused.stderr
 
 
+def test_dagsters_own_commands_say_of_a_server_that_cannot_be_used_that_one_line(
+    server: MySqlServer, tmp_path: Path
+) -> None:
+    desk = Desk.on(server, tmp_path / "desk")
+    desk.variables.update({"MYSQL_PASSWORD": "no"})
+    refused = desk.run("dagster", "dev", "--port", str(free_port()), check=False)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith(f"Error: {server.at(f'{server.database}_dagster').shown}, table")
+    assert refused.stderr.endswith("Check MYSQL_USER and MYSQL_PASSWORD.\n")
+
+
 def test_dagster_keeps_its_records_where_the_production_file_says(mariadb: MariaDb, tmp_path: Path) -> None:
     server = mariadb.database("records")
     shutil.copy(PROJECT / "docker" / "dagster.yaml", tmp_path)
