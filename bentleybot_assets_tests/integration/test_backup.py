@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -16,10 +17,12 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from bentleybot_assets.backup import elsewhere
 from bentleybot_assets.backup.databases import _quoted, options_file
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.resources.mlflow import Mlflow
+from bentleybot_assets.settings import Settings
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.architecture.test_keys import EXPECTED
 from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk
@@ -31,6 +34,8 @@ FEW = json.dumps(
     [entry for entry in WATCHED if entry["symbol"] in {"AAPL", "XOM", "WMT", "USMV", "MTUM", "^GSPC"}], default=str
 )
 """So that runs, dumps and loads are short: what is restored does not depend on how much there is."""
+
+DAGSTER_FILES = ("dagster.yaml", "docker/dagster.yaml")
 
 SUFFIXES = ("", "_dagster", "_mlflow")
 
@@ -91,6 +96,36 @@ def test_an_embedded_desk_comes_back_in_another_folder_and_continues(finished_de
     assert ledger_rows(desk) == rows
     assert len(runs_of(desk)) == len(runs) + 1
     assert models(store) == registered
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        pytest.param("dagster.yaml", [], id="of the project"),
+        pytest.param("docker/dagster.yaml", [], id="of the services"),
+        pytest.param(None, ["logs"], id="one that states the history alone"),
+    ],
+)
+def test_what_dagster_keeps_outside_of_the_desk_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str | None, named: list[str]
+) -> None:
+    desk = Desk.on(MySqlServer("127.0.0.1", 1, "desk", "x", "desk"), tmp_path / "desk")
+    services = tmp_path / "services"
+    services.mkdir()
+    history = yaml.safe_load((PROJECT / "docker" / "dagster.yaml").read_text())["storage"]
+    (services / "dagster.yaml").write_text((PROJECT / file).read_text() if file else yaml.dump({"storage": history}))
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.delenv("BENTLEYBOT_HOME")
+    for name, value in desk.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAGSTER_HOME", str(services))
+    assert [re.search(r"Dagster's (\w+) ", line)[1] for line in elsewhere(Settings.load())] == named
+
+
+def test_services_and_command_leave_what_steps_print_and_pass_on_in_one_place() -> None:
+    of_command, of_services = (yaml.safe_load((PROJECT / name).read_text()) for name in DAGSTER_FILES)
+    for storage in ("compute_logs", "local_artifact_storage"):
+        assert of_services[storage] == of_command[storage]
 
 
 @dataclass(frozen=True)
