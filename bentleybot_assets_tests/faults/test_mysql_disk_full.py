@@ -137,6 +137,8 @@ def _server_with_old_versions(mariadb: MariaDb) -> MySqlServer:
     server = mariadb.database("desk")
     writer.work(server)
     MySqlWarehouse(server).publish(Labels, _old_labels())
+    if isinstance(mariadb, LimitedMariaDb):
+        mariadb.purge()
     return server
 
 
