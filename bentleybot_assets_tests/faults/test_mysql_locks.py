@@ -167,7 +167,7 @@ def test_a_table_is_replaced_as_soon_as_its_readers_are_done_without_loading_it_
             pass
         reader.close()
 
-    thread = threading.Thread(target=leave)
+    thread = threading.Thread(target=leave, daemon=True)
     thread.start()
     warehouse.publish(Labels, new)
     thread.join()
