@@ -11,10 +11,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from bentleybot_assets import mysql
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql import warehouse as warehouse_module
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
@@ -247,6 +249,25 @@ def test_a_server_that_answers_others_may_take_its_time_over_a_read(
     thread.start()
     assert LOOKS[look](warehouse) == 2
     thread.join()
+
+
+def test_a_table_that_takes_long_to_compare_does_not_cost_its_writer_the_connection(
+    mysql_server: MySqlServer, mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, read = MySqlWarehouse(mysql_server), transfer.read
+    warehouse.publish(Labels, labels(MONDAY, TUESDAY))
+    monkeypatch.setattr(mysql, "_SESSION", mysql._SESSION.replace("wait_timeout = 300", "wait_timeout = 1"))
+
+    def read_slowly(*arguments: Any, **named: Any) -> pl.DataFrame:
+        idle = 0
+        while idle is not None and idle < 2:
+            rows: list[Any] = mariadb.as_root("SHOW PROCESSLIST")
+            idle = max((seconds for _, user, _, _, _, seconds, *_ in rows if user == "desk"), default=None)
+        return read(*arguments, **named)
+
+    monkeypatch.setattr(transfer, "read", read_slowly)
+    warehouse.publish(Labels, labels(MONDAY, TUESDAY, forward_return=0.4))
+    assert warehouse.read(Labels).equals(labels(MONDAY, TUESDAY, forward_return=0.4))
 
 
 @pytest.fixture(scope="module")

@@ -286,8 +286,9 @@ class MySqlWarehouse:
             return
         _ensure(connection, table)
         names, grain = list(contract.polars_schema()), contract.rules().grain
-        current = transfer.with_non_finite_aside(contract, self._select(contract, names, "", grain))
-        new, changed, gone = _difference(current, written, table.primary_key)
+        with _kept_while_idle(connection):
+            current = transfer.with_non_finite_aside(contract, self._select(contract, names, "", grain))
+            new, changed, gone = _difference(current, written, table.primary_key)
         differing = new.height + changed.height + gone.height
         if differing == 0:
             return
@@ -509,6 +510,16 @@ def _transaction(connection: pymysql.Connection[Any]) -> Iterator[Any]:
                 connection.rollback()
             raise
         connection.commit()
+
+
+@contextmanager
+def _kept_while_idle(connection: pymysql.Connection[Any]) -> Iterator[None]:
+    """Have the server keep a connection, and the lock that it holds, while a table is read on another one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET @idle = @@SESSION.wait_timeout")
+        cursor.execute("SET SESSION wait_timeout = %s", (transfer.LONGEST_SECONDS,))
+        yield
+        cursor.execute("SET SESSION wait_timeout = @idle")
 
 
 @contextmanager
