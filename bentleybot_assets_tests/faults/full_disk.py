@@ -57,14 +57,15 @@ class LimitedMariaDb(MariaDb):
             self.as_root("SET GLOBAL innodb_max_purge_lag_wait = 0")
 
     def fill(self) -> None:
-        """Take all the room there is."""
-        self.as_root(
-            "CREATE DATABASE IF NOT EXISTS ballast", "CREATE TABLE IF NOT EXISTS ballast.rows_ (row_ LONGBLOB)"
-        )
-        for size in ("1000000", "100000", "8000"):
+        """Take all the room there is, down to what a small value takes."""
+        sizes = (1_000_000, 100_000, 20_000, 8_000)
+        # A table for each: one whose own page is full needs more room for a row than others do.
+        tables = [f"CREATE TABLE IF NOT EXISTS ballast.of_{size} (a LONGBLOB)" for size in sizes]
+        self.as_root("CREATE DATABASE IF NOT EXISTS ballast", *tables)
+        for size in sizes:
             try:
                 while True:
-                    self.as_root(*[f"INSERT INTO ballast.rows_ VALUES (REPEAT('x', {size}))"] * 100)  # noqa: S608
+                    self.as_root(*[f"INSERT INTO ballast.of_{size} VALUES (REPEAT('x', {size}))"] * 100)  # noqa: S608
             except pymysql.err.OperationalError as error:
                 if error.args[0] != 1114:
                     raise
