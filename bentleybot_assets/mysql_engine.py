@@ -14,7 +14,7 @@ from sqlalchemy import URL, Engine, event
 from sqlalchemy.engine import CreateEnginePlugin
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from bentleybot_assets.mysql import LOST, OPTIONS, MySqlError, MySqlServer, is_timed_out
+from bentleybot_assets.mysql import LOST, OPTIONS, MySqlError, MySqlServer, attempts, give_up, is_timed_out
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
@@ -36,7 +36,7 @@ def engine_url(server: MySqlServer, purpose: str) -> str:
     Raises:
         MySqlError: the server cannot be used.
     """
-    for attempt in server.attempts():
+    for attempt in attempts(server):
         with attempt:
             settled = server.settled(purpose)
     query = {"plugin": _NAME, "purpose": purpose, **settled.options}
@@ -74,10 +74,10 @@ class AwaitedServer(CreateEnginePlugin):
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "handle_error", self._explained, retval=True)
 
-    def _connect(self, dialect: Dialect, _record: object, _positional: object, named: dict[str, Any]) -> Any:
-        for attempt in self._server.attempts():
+    def _connect(self, _dialect: Dialect, _record: object, _positional: object, named: dict[str, Any]) -> Any:
+        for attempt in attempts(self._server):
             with attempt:
-                connection = self._server.opened(dialect.loaded_dbapi.connect, named, self._purpose)
+                connection = self._server.opened(named, self._purpose)
         _opened.add(connection)
         return connection
 
@@ -87,7 +87,7 @@ class AwaitedServer(CreateEnginePlugin):
         Dagster and MLflow look for others by their class: there may be a row already, or no table yet.
         """
         error = context.sqlalchemy_exception
-        if not isinstance(error, DBAPIError) or context.connection is None:
+        if not isinstance(error, DBAPIError) or context.is_pre_ping:
             return None
         found = _TABLE_IN_STATEMENT.search(context.statement or "")
         said = self._server.explained(context.original_exception, found[1] if found else self._purpose)
@@ -95,7 +95,7 @@ class AwaitedServer(CreateEnginePlugin):
             error.add_detail(str(said))
             return None
         if said.code in LOST and is_timed_out(context.original_exception):
-            self._server.give_up(said)
+            give_up(self._server, said)
             # Pools drop connections that do not answer; a ping or rollback on one need not wait as long again.
             for other in _opened:
                 other._read_timeout = 1  # noqa: SLF001

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.mysql import MySqlError, MySqlServer, attempts, watched
 
 _LOCK_TIMEOUT_SECONDS = 30
 
@@ -162,14 +162,14 @@ class MySqlDatabase:
     def attempts(self) -> Iterator[AbstractContextManager[Any]]:
         """See :class:`Place`. Writers that wait for each other are told apart by the server: one starts again."""
         try:
-            yield from self._server.attempts(self._as_servers)
+            yield from attempts(self._server, self._as_servers)
         except MySqlError as error:
             raise LedgerError(f"Cannot open the ledger: {error}") from error
 
     def watched(self, connection: Connection) -> AbstractContextManager[None]:
         """See :class:`Place`. A wait for disk space."""
         driver: Any = connection.connection.driver_connection
-        return self._server.watched(driver, "of the ledger", gives_up=False)
+        return watched(self._server, driver, "of the ledger", gives_up=False)
 
     def explained(self, error: DBAPIError, table: str, verb: str) -> LedgerError:
         """See :class:`Place`."""

@@ -142,7 +142,7 @@ def test_jobs_schedules_and_sensors_are_named_by_rule_and_described() -> None:
     assert faults == []
 
 
-ROOMS = {"backup", "contracts", "core", "connectors", "defs", "ledger", "resources", "warehouse", "wiring"}
+ROOMS = {"backup", "contracts", "core", "connectors", "defs", "ledger", "mysql", "resources", "warehouse", "wiring"}
 MIRROR_NOTHING = {
     "ledger/test_crashes_and_races.py",  # of all of the ledger: processes that are killed and that race
     "ledger/test_migrations.py",  # of the package ledger/migrations

@@ -14,14 +14,13 @@ import polars as pl
 import pytest
 from pymysql.connections import Connection
 
-from bentleybot_assets import mysql
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.contracts.features import Technical
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.raw.market import DailyBars
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
-from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.mysql import MySqlError, MySqlServer, patience
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
 from bentleybot_assets_tests.faults.dying import Points
@@ -157,7 +156,7 @@ OF_DISKS: dict[str, Callable[[Path], Disk]] = {
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a re-run in another process: it does not know that the server was away a moment ago."""
-    monkeypatch.setattr(mysql, "_GIVEN_UP_SECONDS", 0)
+    monkeypatch.setattr(patience, "_GIVEN_UP_SECONDS", 0)
 
 
 @pytest.fixture(

@@ -18,7 +18,7 @@ from pymysql.err import OperationalError
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
-from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.mysql import MySqlError, MySqlServer, watched
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
 from bentleybot_assets_tests.faults.black_hole import BlackHole
@@ -247,7 +247,7 @@ def test_what_the_server_said_before_it_went_away_is_what_is_told(hole: BlackHol
     hole.swallow()
 
     def be_refused() -> None:
-        with through.watched(connection, "any"):
+        with watched(through, connection, "any"):
             for thread in threading.enumerate():
                 if thread.name == "heartbeat":
                     thread.join()

@@ -5,23 +5,18 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import polars as pl
 import pytest
 
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.ledger.engines import MySqlDatabase
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
-from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
-from bentleybot_assets_tests.integration.desk import Desk
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
 from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
-from bentleybot_assets_tests.warehouse.scripted_server import ScriptedServer
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels
 
 READ_ONLY = "only'reads@:/%"
@@ -157,27 +152,12 @@ def test_a_server_that_is_down_names_the_settings_to_look_at(mysql_server: MySql
     assert "(error 2003). Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT" in message
 
 
-@pytest.mark.parametrize("version", ["5.7.44", "8.0.18", "10.5.9-MariaDB", "5.5.5-10.4.1-MariaDB-log"])
-def test_a_server_that_is_too_old_is_refused(mysql_server: MySqlServer, version: str) -> None:
-    with pytest.raises(MySqlError, match=r"the server is \w+ .*or newer is needed\. Upgrade it") as refused:
-        mysql_server.require_version(version)
-    assert version in str(refused.value)
-    assert mysql_server.shown in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "version", ["8.0.36", "8.4.0", "9.1.0", "10.11.19-MariaDB-0+deb12u1", "5.5.5-10.11.6-MariaDB", "11.4.2-MariaDB"]
-)
-def test_a_server_that_is_new_enough_is_taken(mysql_server: MySqlServer, version: str) -> None:
-    mysql_server.require_version(version)
-
-
 @pytest.mark.parametrize("act", [*WRITES, *READS])
 def test_warehouse_and_ledger_refuse_an_old_server(
     published: MySqlServer, act: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for oldest in ("OLDEST_MYSQL", "OLDEST_MARIADB"):
-        monkeypatch.setattr(f"bentleybot_assets.mysql.{oldest}", (99, 0))
+        monkeypatch.setattr(f"bentleybot_assets.mysql.server.{oldest}", (99, 0))
     assert "99.0 or newer is needed" in refusal(act, published)
 
 
@@ -208,50 +188,3 @@ def test_any_password_opens_warehouse_and_ledger(published: MySqlServer, mariadb
 def test_nothing_shows_the_password(mysql_server: MySqlServer, shown: Callable[[MySqlServer], Any]) -> None:
     assert PASSWORD not in shown(mysql_server)
     assert quote(PASSWORD, safe="") not in shown(mysql_server)
-
-
-# Servers that are not what they should be
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    file = tmp_path / "secret.txt"
-    file.write_text("of this user alone")
-    return file
-
-
-@pytest.mark.parametrize("statement", [b"SET SESSION", b"SELECT", b"LOAD DATA"])
-def test_a_server_gets_no_file_but_the_one_that_it_is_to_load(secret: Path, statement: bytes) -> None:
-    rogue = ScriptedServer(file_asked_for=lambda sent: str(secret).encode() if statement in sent else None)
-    with pytest.raises(MySqlError, match=rf"asked for the file {secret}, which it was not sent.*verify_identity"):
-        load(rogue.account)
-    assert rogue.received == []
-    rogue.close()
-
-
-def test_a_server_gets_the_file_that_it_is_to_load() -> None:
-    def named(sent: bytes) -> bytes | None:
-        return sent.split(b"'")[1] if b"LOAD DATA" in sent else None
-
-    honest = ScriptedServer(file_asked_for=named)
-    with pytest.raises(MySqlError, match="0 of 1 rows were taken"):  # it says nothing of rows
-        load(honest.account)
-    assert honest.received == [b'"x"\n']
-    honest.close()
-
-
-def load(server: MySqlServer) -> None:
-    connection = server.connect(table="notes", connect=transfer.sending_connection())
-    with server.named_errors("notes"):
-        transfer.load(connection, "notes", pl.DataFrame({"text": ["x"]}))
-
-
-@pytest.mark.parametrize(("version", "name"), [("5.7.44", "MySQL 5.7.44"), ("10.4.34-MariaDB", "MariaDB 10.4.34")])
-def test_the_command_says_of_a_server_that_is_too_old_that_it_is(tmp_path: Path, version: str, name: str) -> None:
-    old = ScriptedServer(version)
-    refused = Desk.on(old.account, tmp_path / "desk").run("bentleybot", "table", "models/labels", check=False)
-    assert refused.returncode == 2
-    (line,) = refused.stderr.splitlines()
-    assert line.startswith(f"desk@127.0.0.1:{old.account.port}/desk: the server is {name}")
-    assert line.endswith("or newer is needed. Upgrade it, or use another server.")
-    old.close()

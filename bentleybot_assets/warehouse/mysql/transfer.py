@@ -10,14 +10,12 @@ which is equal to it.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
-from bentleybot_assets.mysql import BEAT_SECONDS, ROGUE, MySqlError, MySqlServer
+from bentleybot_assets.mysql import BEAT_SECONDS, MySqlError, MySqlServer, watched
 from bentleybot_assets.warehouse.mysql.ddl import NON_FINITE, non_finite_columns, quoted
 
 if TYPE_CHECKING:
@@ -45,49 +43,6 @@ _NOT_TAKEN = 1265
 _ROWS_AT_ONCE = 1_000
 LONGEST_SECONDS = 3600
 """A connection that has not answered for so long is taken for one that is dead, though the server answers others."""
-
-
-@functools.cache
-def sending_connection() -> Callable[..., pymysql.Connection[Any]]:
-    """Opens connections that LOAD DATA LOCAL works on, and that send no other file than the one it names.
-
-    A server may ask for any file in answer to any statement, and PyMySQL sends it. A server that is not who it seems
-    would read whatever this user may read.
-    """
-    from pymysql.connections import Connection, MysqlPacket  # type: ignore[attr-defined]
-    from pymysql.err import OperationalError
-
-    class SendingConnection(Connection):
-        _offered: bytes | None = None
-        _is_answer = False
-
-        def __init__(self, **named: Any) -> None:
-            super().__init__(local_infile=True, **named)
-
-        @contextmanager
-        def offering(self, file: Path) -> Iterator[None]:
-            """The statement that is carried out meanwhile may have ``file`` sent."""
-            self._offered = str(file).encode()
-            try:
-                yield
-            finally:
-                self._offered = None
-
-        def _read_query_result(self, unbuffered: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyMySQL's own
-            self._is_answer = True
-            return super()._read_query_result(unbuffered)  # type: ignore[misc]
-
-        def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
-            packet = super()._read_packet(packet_type)  # type: ignore[no-untyped-call]
-            # Only as the first packet of an answer: a row whose first value is null begins in the same way.
-            is_answer, self._is_answer = self._is_answer, False
-            if is_answer and packet.is_load_local_packet() and packet.get_all_data()[1:] != self._offered:
-                wanted = packet.get_all_data()[1:].decode(errors="replace")
-                self._force_close()  # type: ignore[attr-defined]
-                raise OperationalError(ROGUE, f"the server asked for the file {wanted}, which it was not sent")
-            return packet
-
-    return SendingConnection
 
 
 def load(connection: pymysql.Connection[Any], table: str, frame: pl.DataFrame) -> None:
@@ -181,7 +136,7 @@ def _read_rows(server: MySqlServer, query: str, schema: Mapping[str, pl.DataType
     """Read through the driver that statements use."""
     connection = server.connect(table=table, read_timeout=LONGEST_SECONDS)
     try:
-        with server.watched(connection, table), server.named_errors(table), connection.cursor() as cursor:
+        with watched(server, connection, table), server.named_errors(table), connection.cursor() as cursor:
             cursor.execute(query)
             rows = cursor.fetchall()
     finally:

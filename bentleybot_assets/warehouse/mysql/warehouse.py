@@ -21,7 +21,7 @@ import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.mysql import MySqlServer
+from bentleybot_assets.mysql import MySqlServer, attempts, watched
 from bentleybot_assets.warehouse.base import MissingTableError, names_a_session
 from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.ddl import (
@@ -40,6 +40,8 @@ from bentleybot_assets.warehouse.mysql.pushdown import session_condition
 
 if TYPE_CHECKING:
     import pymysql
+
+    from bentleybot_assets.mysql.guarded import GuardedConnection
 
 _T = TypeVar("_T")
 
@@ -218,7 +220,7 @@ class MySqlWarehouse:
 
     def _again(self, read: Callable[[], _T]) -> _T:
         """Carry out a read; again from its start if the connection was lost."""
-        for attempt in self.server.attempts():
+        for attempt in attempts(self.server):
             with attempt:
                 result = read()
         return result
@@ -246,13 +248,14 @@ class MySqlWarehouse:
         def ask() -> Any:
             with (
                 self._connection(name, read_timeout=transfer.LONGEST_SECONDS) as connection,
-                self.server.watched(connection, name),
+                watched(self.server, connection, name),
                 connection.cursor() as cursor,
             ):
                 if not _exists(connection, name):
                     return None
                 cursor.execute(f"SELECT {aggregate} FROM {quoted(name)}{condition}")  # noqa: S608
-                return cursor.fetchone()[0]
+                ((value,),) = cursor.fetchall()
+                return value
 
         return self._again(ask)
 
@@ -309,13 +312,11 @@ class MySqlWarehouse:
         Each write is whole or not done at all, and doing it twice is doing it once (a delivery that was committed
         although the answer was lost is delivered again: the log is at least once).
         """
-        for attempt in self.server.attempts():
+        for attempt in attempts(self.server):
             with (
                 attempt,
-                self._connection(
-                    table.name, read_timeout=transfer.LONGEST_SECONDS, connect=transfer.sending_connection()
-                ) as connection,
-                self.server.watched(connection, table.name),
+                self._connection(table.name, read_timeout=transfer.LONGEST_SECONDS, local_infile=True) as connection,
+                watched(self.server, connection, table.name),
                 self.server.named_errors(table.name),
                 _lock(connection, f"{self.server.database}.{lock or table.name}"),
             ):
@@ -331,7 +332,7 @@ class MySqlWarehouse:
         return self._known
 
     @contextmanager
-    def _connection(self, table: str, **how: Any) -> Iterator[pymysql.Connection[Any]]:
+    def _connection(self, table: str, **how: Any) -> Iterator[GuardedConnection]:
         connection = self._settled(table).connect(table=table, **how)
         try:
             with self.server.named_errors(table):
