@@ -65,7 +65,7 @@ class MariaDb:
         """Make the data folder."""
         (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
         of_mariadb = (shutil.which("mariadb-install-db") or "", "--no-defaults", *_ROOT_WITHOUT_PASSWORD)
-        of_mysql = (MYSQLD or "", "--no-defaults", "--initialize-insecure")
+        of_mysql = (MYSQLD or "", "--no-defaults", "--initialize-insecure", *self.options)  # some hold from here on
         installed = subprocess.run(
             [*(of_mysql if MYSQLD else of_mariadb), *self._folders(), *self._as_root()],
             stdout=subprocess.PIPE,
