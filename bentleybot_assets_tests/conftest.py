@@ -16,7 +16,7 @@ import pytest
 
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.settings import Settings
-from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
+from bentleybot_assets_tests.mariadb import MariaDb, running
 
 # The same examples on every machine and at every run; how long one takes says nothing about the code.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=50)
@@ -59,13 +59,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
     """A MariaDB server that the tests of this process share."""
-    if not is_installed():
-        pytest.skip(MISSING)
-    server = MariaDb(tmp_path_factory.mktemp("mariadb"))
-    server.install()
-    server.start()
-    yield server
-    server.stop()
+    with running(MariaDb(tmp_path_factory.mktemp("mariadb"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
+    """A server that the tests of a module may kill."""
+    with running(MariaDb(tmp_path_factory.mktemp("mortal"))) as server:
+        yield server
 
 
 @pytest.fixture

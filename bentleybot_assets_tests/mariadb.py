@@ -13,15 +13,19 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
 import pymysql
+import pytest
 
 from bentleybot_assets.mysql import MySqlServer
 
-MISSING = "needs the package mariadb-server"
+_MISSING = "needs the package mariadb-server"
 PASSWORD = "p@ss:w/r%d'"  # noqa: S105 - of a server that lives as long as the tests
 SECRETS = (PASSWORD, quote(PASSWORD, safe=""), quote_plus(PASSWORD), pymysql.converters.escape_string(PASSWORD))
 """It as it may appear where it should not: as it is, in an address, in a statement."""
@@ -42,6 +46,22 @@ _OF_MYSQL = ("--mysqlx=OFF", "--secure-file-priv=NULL")
 def is_installed() -> bool:
     """Whether this machine has the server's programs."""
     return bool(MYSQLD) or all(shutil.which(name) for name in ("mariadbd", "mariadb-install-db"))
+
+
+_Server = TypeVar("_Server", bound="MariaDb")
+
+
+@contextmanager
+def running(server: _Server) -> Iterator[_Server]:
+    """A server for as long as it is needed; whoever asks for one where its programs are missing is skipped."""
+    if not is_installed():
+        pytest.skip(_MISSING)
+    server.install()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @dataclass

@@ -5,8 +5,8 @@ Does not belong here: what the work is, and what counts as a point of it (``kill
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -17,21 +17,22 @@ Context = multiprocessing.context.ForkServerContext
 
 
 class Points:
-    """Counts the points of this process's work, and kills it before the ``die_at``-th.
+    """Counts the points of some work; at the ``at``-th, from 0, something happens: this process dies, or ``act``.
 
     Attributes:
         passed: how many there were.
     """
 
-    def __init__(self, die_at: int | None) -> None:
-        self._die_at = die_at
+    def __init__(self, at: int | None, act: Callable[[], object] | None = None) -> None:
+        self._at = at
+        self._act = act or functools.partial(signal.raise_signal, signal.SIGKILL)
         self.passed = 0
 
     def __call__(self) -> None:
         """A point is reached."""
-        if self.passed == self._die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.passed += 1
+        self.passed += 1  # first, as what happens may pass points itself
+        if self.passed - 1 == self._at:
+            self._act()
 
 
 def forkserver(*preload: str) -> Context:

@@ -27,7 +27,7 @@ from bentleybot_assets_tests.faults.dying import Points
 from bentleybot_assets_tests.faults.full_disk import NO_MOUNT, LimitedMariaDb, MountedMariaDb, may_mount
 from bentleybot_assets_tests.faults.watching_reader import Reader
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
-from bentleybot_assets_tests.mariadb import MISSING, MYSQLD, MariaDb, is_installed
+from bentleybot_assets_tests.mariadb import MYSQLD, MariaDb, running
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, filled, labels, quarantined, weights
 
 Disk = LimitedMariaDb | MountedMariaDb
@@ -116,6 +116,13 @@ ACTS = {
         "INSERT INTO orders",
         lambda server: record(Ledger(server), LATER, intents(LATER, **dict.fromkeys(SYMBOLS, 3))),
     ),
+    "a refusal": Act(
+        "refusals",
+        "INSERT INTO refusal_runs",  # the first of its transaction: later ones may still have room in its pages
+        lambda server: Ledger(server).record_refusal(
+            LATER, check="contract", table="market/daily_bars", evidence="\N{PILE OF POO}" * 8000, dagster_run_id="bad"
+        ),
+    ),
 }
 
 
@@ -165,15 +172,10 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def disk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
     """A server whose disk a test may fill."""
-    if not is_installed():
-        pytest.skip(MISSING)
     if request.param != "limited" and not may_mount():
         pytest.skip(NO_MOUNT)
-    server = OF_DISKS[request.param](tmp_path_factory.mktemp("disk") / "server")
-    server.install()
-    server.start()
-    yield server
-    server.stop()
+    with running(OF_DISKS[request.param](tmp_path_factory.mktemp("disk") / "server")) as server:
+        yield server
 
 
 class Filling:
@@ -231,13 +233,19 @@ def test_a_disk_that_becomes_full_stops_a_write_without_a_trace_until_there_is_r
     assert everything(disk) == expected
 
 
-LITTLE = {
-    "slices": lambda server: MySqlWarehouse(server).publish(TargetWeights, weights(MONDAY, *SYMBOLS[:100]), [MONDAY]),
-    "a refusal": lambda server: Ledger(server).record_refusal(
-        LATER, check="c", table="t", evidence="e" * 5000, dagster_run_id="bad"
+LITTLE: dict[str, tuple[Callable[[MySqlServer], object], set[str]]] = {
+    "slices": (
+        lambda server: MySqlWarehouse(server).publish(TargetWeights, weights(MONDAY, *SYMBOLS[:100]), [MONDAY]),
+        {"desk.trading__target_weights"},
+    ),
+    "a refusal": (
+        lambda server: Ledger(server).record_refusal(
+            LATER, check="c", table="t", evidence="e" * 5000, dagster_run_id="bad"
+        ),
+        {"desk.refusals", "desk.refusal_runs"},
     ),
 }
-"""Acts for which a table has room yet, but the last block of a binary log has not."""
+"""Acts for which a table has room yet, but the last block of a binary log has not; and what they change."""
 
 
 @pytest.mark.parametrize("disk", REAL[-1:], indirect=True)
@@ -245,21 +253,22 @@ LITTLE = {
 def test_a_commit_that_would_wait_for_room_for_its_binary_log_is_given_up(
     disk: Disk, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
+    carry_out, changed = LITTLE[act]
     server = _server_with_old_versions(disk)
     before = everything(disk)
     filling = Filling(disk, monkeypatch, ACTS[act].full_before)
     cause = "has been committing" if MYSQLD else "Errcode: 28"
     said = rf"{server.shown}, table {ACTS[act].table}: .*{cause}.*The server's disk is full"
     with pytest.raises((MySqlError, LedgerError), match=said):
-        LITTLE[act](server)
+        carry_out(server)
     assert filling.at
     assert time.monotonic() - filling.at < WITHIN_SECONDS
     assert everything(disk) == before
     disk.free()
     # On MariaDB nobody keeps a lock any more; MySQL lets it go once it has seen the room, within a minute.
-    LITTLE[act](server)
+    carry_out(server)
     after = everything(disk)
-    assert {name for name in after if after[name] != before[name]} == {f"desk.{ACTS[act].table}"}
+    assert {name for name in after if after[name] != before[name]} == changed
 
 
 @pytest.mark.parametrize("disk", REAL, indirect=True)
@@ -275,23 +284,16 @@ def test_a_disk_that_becomes_full_at_any_point_leaves_nothing_half_and_a_re_run_
     expected = writer.digest(whole)
     for full_at in range(first, points.passed, STRIDE):
         server = disk.database("desk")
-        left = full_at
-
-        def point() -> None:
-            nonlocal left
-            left -= 1
-            if left == -1:
-                disk.fill()
-
+        passing = Points(full_at, disk.fill)
         with Reader(server, (MySqlError,)) as reader:
-            end = writer.watch(point)
+            end = writer.watch(passing)
             try:
                 writer.work(server)
             except (MySqlError, LedgerError) as error:
                 assert re.search(rf"{server.shown}, table \w+: .*disk is (not )?full", str(error)), full_at  # noqa: PT017
             finally:
                 end()
-        assert left < 0
+        assert passing.passed > full_at
         assert not reader.wrong, full_at
         disk.free()
         if disk.has_ended:

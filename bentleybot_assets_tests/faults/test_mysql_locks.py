@@ -11,11 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from bentleybot_assets import mysql
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.ledger.ledger import Ledger, LedgerError
-from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.mysql import MySqlError, MySqlServer, address
 from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql import warehouse as warehouse_module
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
@@ -256,7 +255,7 @@ def test_a_table_that_takes_long_to_compare_does_not_cost_its_writer_the_connect
 ) -> None:
     warehouse, read = MySqlWarehouse(mysql_server), transfer.read
     warehouse.publish(Labels, labels(MONDAY, TUESDAY))
-    monkeypatch.setattr(mysql, "_SESSION", mysql._SESSION.replace("wait_timeout = 300", "wait_timeout = 1"))
+    monkeypatch.setattr(address, "_SESSION", address._SESSION.replace("wait_timeout = 300", "wait_timeout = 1"))
 
     def read_slowly(*arguments: Any, **named: Any) -> pl.DataFrame:
         idle = 0

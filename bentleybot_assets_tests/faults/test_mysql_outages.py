@@ -22,10 +22,10 @@ from bentleybot_assets.mysql import MySqlError, MySqlServer, watched
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.faults import killed_mysql_writer as writer
 from bentleybot_assets_tests.faults.black_hole import BlackHole
-from bentleybot_assets_tests.faults.dying import Context, exit_code, forkserver, parts
+from bentleybot_assets_tests.faults.dying import Context, Points, exit_code, forkserver, parts
 from bentleybot_assets_tests.faults.watching_reader import Reader
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
-from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
+from bentleybot_assets_tests.mariadb import MariaDb
 from bentleybot_assets_tests.warehouse.tables import MONDAY, weights
 
 STRIDE = 40
@@ -35,31 +35,6 @@ PARTS = parts(STRIDE, always=7)
 @pytest.fixture(scope="module")
 def processes() -> Context:
     return forkserver(writer.__name__)
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Callable[[Path], MariaDb]]:
-    """Starts servers that a test may kill."""
-    if not is_installed():
-        pytest.skip(MISSING)
-    started: list[MariaDb] = []
-
-    def start(folder: Path) -> MariaDb:
-        server = MariaDb(folder)
-        server.install()
-        server.start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def mortal(own: Callable[[Path], MariaDb], tmp_path_factory: pytest.TempPathFactory) -> MariaDb:
-    """A server that a test may kill."""
-    return own(tmp_path_factory.mktemp("mortal"))
 
 
 @pytest.fixture(scope="module")
@@ -95,23 +70,15 @@ def test_a_server_killed_at_any_point_and_started_again_ends_with_what_was_to_be
     expected, points = undisturbed
     for kill_at in range(first, points, STRIDE):
         server = mortal.database("desk")
-        left = kill_at
-
-        def point() -> None:
-            nonlocal left
-            left -= 1
-            if left == -1:
-                mortal.kill()
-                mortal.start()
-
-        end = writer.watch(point)
+        passing = Points(kill_at, lambda: (mortal.kill(), mortal.start()))
+        end = writer.watch(passing)
         try:
             writer.work(server)
         except (MySqlError, LedgerError) as error:
             assert server.shown in str(error), kill_at  # noqa: PT017 - it may, but need not, be retried to success
         finally:
             end()
-        assert left < 0
+        assert passing.passed > kill_at
         writer.work(server)
         assert writer.digest(server) == expected, kill_at
 

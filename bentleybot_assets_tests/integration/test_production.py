@@ -17,7 +17,7 @@ from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk, differences, production_variables
 from bentleybot_assets_tests.integration.services import free_port, graphql, serving, until
 from bentleybot_assets_tests.integration.test_session_run import DAY
-from bentleybot_assets_tests.mariadb import SECRETS, MariaDb
+from bentleybot_assets_tests.mariadb import SECRETS, MariaDb, running
 
 
 @pytest.fixture(scope="module")
@@ -141,17 +141,12 @@ def test_a_grant_that_is_printed_and_run_is_all_that_is_needed(mariadb: MariaDb,
 
 
 def test_a_name_that_the_server_keeps_in_small_letters_is_found_again(tmp_path: Path) -> None:
-    folding = MariaDb(tmp_path / "folding", options=("--lower-case-table-names=1",))
-    folding.install()
-    folding.start()
-    try:
+    with running(MariaDb(tmp_path / "folding", options=("--lower-case-table-names=1",))) as folding:
         desk = Desk.on(folding.database("Bentley"), tmp_path / "desk")
         for _ in range(2):
             assert "database Bentley_mlflow: there" in desk.run("bentleybot", "db", "upgrade").stdout
         assert "can be opened" in desk.run("bentleybot", "doctor").stdout
         desk.run("bentleybot", "backup", str(tmp_path / "desk.tar.gz"))
-    finally:
-        folding.stop()
 
 
 @pytest.mark.parametrize("lost", ["unwell", "unwell_dagster", "unwell_mlflow"])

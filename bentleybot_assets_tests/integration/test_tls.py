@@ -36,7 +36,7 @@ from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets_tests.integration.desk import PROJECT, SESSION, Desk, production_variables
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, intents, record
-from bentleybot_assets_tests.mariadb import MISSING, MYSQLD, PASSWORD, MariaDb, is_installed
+from bentleybot_assets_tests.mariadb import MYSQLD, PASSWORD, MariaDb, running
 from bentleybot_assets_tests.warehouse.tables import MONDAY, labels
 
 MODES = ("required", "verify_ca", "verify_identity")
@@ -86,21 +86,14 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def encrypted(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
     """A server that takes nothing in clear."""
-    if not is_installed():
-        pytest.skip(MISSING)
-    server = MariaDb(
-        tmp_path_factory.mktemp("encrypted"),
-        options=(
-            f"--ssl-ca={authority.file('ca')}",
-            f"--ssl-cert={authority.file('server')}",
-            f"--ssl-key={authority.file('server-key')}",
-            "--require-secure-transport=ON",
-        ),
+    options = (
+        f"--ssl-ca={authority.file('ca')}",
+        f"--ssl-cert={authority.file('server')}",
+        f"--ssl-key={authority.file('server-key')}",
+        "--require-secure-transport=ON",
     )
-    server.install()
-    server.start()
-    yield server
-    server.stop()
+    with running(MariaDb(tmp_path_factory.mktemp("encrypted"), options=options)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from bentleybot_assets.warehouse.mysql.ddl import (
 )
 from bentleybot_assets.warehouse.mysql.pushdown import session_condition
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
-from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
+from bentleybot_assets_tests.mariadb import MariaDb, running
 from bentleybot_assets_tests.scenario import clean_bars
 from bentleybot_assets_tests.warehouse.statements import recorded
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, filled, labels, quarantined, raw_bars, weights
@@ -372,13 +372,8 @@ def test_every_statement_is_valid_for_mysql_8(warehouse: MySqlWarehouse, monkeyp
 @pytest.fixture(scope="module")
 def without_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
     """A server that forbids LOAD DATA LOCAL."""
-    if not is_installed():
-        pytest.skip(MISSING)
-    server = MariaDb(tmp_path_factory.mktemp("without-local"), options=("--local-infile=0",))
-    server.install()
-    server.start()
-    yield server
-    server.stop()
+    with running(MariaDb(tmp_path_factory.mktemp("without-local"), options=("--local-infile=0",))) as server:
+        yield server
 
 
 @pytest.fixture(params=["LOAD DATA", "INSERT"])
