@@ -7,6 +7,7 @@ belong here: the engine that is ours (``ledger``), which tries whole transaction
 from __future__ import annotations
 
 import re
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -24,6 +25,8 @@ _NAME = "bentleybot"
 _TABLE_IN_STATEMENT = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE)\s+`?(\w+)", re.IGNORECASE)
 _opened: WeakSet[Any] = WeakSet()
 """The connections of all such engines of this process: they are to one server."""
+_opened_changes = Lock()
+_LAST_WORD_SECONDS = 1
 
 
 def engine_url(server: MySqlServer, purpose: str) -> str:
@@ -73,13 +76,19 @@ class AwaitedServer(CreateEnginePlugin):
         """Take part in whatever the engine does."""
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "handle_error", self._explained, retval=True)
+        event.listen(engine, "checkout", self._in_use)
 
     def _connect(self, _dialect: Dialect, _record: object, _positional: object, named: dict[str, Any]) -> Any:
         for attempt in attempts(self._server):
             with attempt:
                 connection = self._server.opened(named, self._purpose)
-        _opened.add(connection)
+        with _opened_changes:
+            _opened.add(connection)
         return connection
+
+    def _in_use(self, connection: Any, _record: object, _proxy: object) -> None:
+        """A connection that a pool hands out has answered; it may take its time again."""
+        connection._read_timeout = self._server.read_seconds  # noqa: SLF001
 
     def _explained(self, context: ExceptionContext) -> MySqlError | None:
         """Say server, table and remedy: instead of an error that says nothing of the data, beside any other.
@@ -97,6 +106,7 @@ class AwaitedServer(CreateEnginePlugin):
         if said.code in LOST and is_timed_out(context.original_exception):
             give_up(self._server, said)
             # Pools drop connections that do not answer; a ping or rollback on one need not wait as long again.
-            for other in _opened:
-                other._read_timeout = 1  # noqa: SLF001
+            with _opened_changes:
+                for other in _opened:
+                    other._read_timeout = _LAST_WORD_SECONDS  # noqa: SLF001
         return said

@@ -138,6 +138,7 @@ class MySqlDatabase:
             # Each statement sees what is committed: nothing here reads, changes and writes back.
             isolation_level="READ COMMITTED",
         )
+        event.listen(self.engine, "do_connect", _guarded)
 
     def prepare(self) -> None:
         """See :class:`Place`. The server's version is looked at once."""
@@ -182,6 +183,13 @@ class MySqlDatabase:
             return self._server.explained(error.orig, "of the ledger")
         # From before there was a connection.
         return error.__cause__ if isinstance(error.__cause__, MySqlError) else None
+
+
+def _guarded(_dialect: object, _record: object, _positional: object, named: dict[str, Any]) -> Any:
+    """A connection that sends its server no file."""
+    from bentleybot_assets.mysql.guarded import GuardedConnection
+
+    return GuardedConnection(**named)
 
 
 def place_of(where: str | MySqlServer) -> Place:

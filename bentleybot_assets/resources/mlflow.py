@@ -264,8 +264,12 @@ class MySqlMlflow(Mlflow):
     @property
     def address(self) -> str:
         """The database's, password included: for MLflow alone."""
+        from mlflow.store.db import utils
+
         from bentleybot_assets.mysql_engine import engine_url
 
+        # It would ask ten times over minutes whether there is a server; the engine of this address has waited for it.
+        utils.MAX_RETRY_COUNT = 1
         return engine_url(self._server(), _PURPOSE)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -18,12 +18,13 @@ import pytest
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets_tests.faults.black_hole import BlackHole
 from bentleybot_assets_tests.integration.desk import SESSION, Desk, differences
-from bentleybot_assets_tests.mariadb import MISSING, MariaDb, is_installed
+from bentleybot_assets_tests.mariadb import MariaDb
 
 WITHIN_SECONDS = 15
 """The run must have ended by then if the server stays away."""
 
 LOGIN = (b"_dagster\0", 200)
+MLFLOW_LOGIN = (b"_mlflow\0", 2)
 LOADED = (b"LOAD DATA", 4)
 DECIDED = (b"INSERT INTO decisions", 1)
 EVENT = (b"INSERT INTO event_logs", 60)
@@ -32,18 +33,6 @@ REGISTERED = (b"INSERT INTO model_versions", 1)
 """What a client sends, and which time it does so is the moment of the fault."""
 
 SWEEP = pytest.mark.sweep
-
-
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
-    """A server that a test may kill."""
-    if not is_installed():
-        pytest.skip(MISSING)
-    server = MariaDb(tmp_path_factory.mktemp("mortal"))
-    server.install()
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -107,8 +96,8 @@ def settled(server: MySqlServer, desk: Desk, finished_desk: Desk) -> None:
     "outage",
     [
         (LOGIN, 0.5),
-        *(pytest.param((moment, 0.5), marks=SWEEP) for moment in (LOADED, DECIDED)),
-        *(pytest.param((moment, 5), marks=SWEEP) for moment in (LOGIN, LOADED, DECIDED)),
+        *(pytest.param((moment, 0.5), marks=SWEEP) for moment in (MLFLOW_LOGIN, LOADED, DECIDED)),
+        *(pytest.param((moment, 5), marks=SWEEP) for moment in (LOGIN, MLFLOW_LOGIN, LOADED, DECIDED)),
     ],
     ids=str,
 )
@@ -149,7 +138,7 @@ def test_a_statement_of_dagster_or_mlflow_that_was_lost_ends_the_run_and_the_nex
 @pytest.mark.sweep
 @pytest.mark.parametrize(
     "outage",
-    list(itertools.product([LOGIN, LOADED, DECIDED, EVENT, TRAINED, REGISTERED], ["killed", "silent"])),
+    list(itertools.product([LOGIN, MLFLOW_LOGIN, LOADED, DECIDED, EVENT, TRAINED, REGISTERED], ["killed", "silent"])),
     ids=str,
 )
 def test_a_run_whose_server_stays_away_ends_soon_with_one_line(

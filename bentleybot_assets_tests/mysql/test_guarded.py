@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from bentleybot_assets.ledger.ledger import Ledger, LedgerError
 from bentleybot_assets.mysql import MySqlError, MySqlServer
 from bentleybot_assets.mysql_engine import engine_url
 from bentleybot_assets.warehouse.mysql import transfer
+from bentleybot_assets_tests.ledger.sessions_of_work import FIRST
 from bentleybot_assets_tests.mysql.scripted_server import ScriptedServer
 
 
@@ -32,6 +34,10 @@ def ask_by_an_engine(server: MySqlServer) -> None:
         pass
 
 
+def look_up(server: MySqlServer) -> None:
+    Ledger(server).orders(FIRST)
+
+
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
     file = tmp_path / "secret.txt"
@@ -48,13 +54,16 @@ def secret(tmp_path: Path) -> Path:
         (connect, b"SET SESSION"),
         (connect, b"SELECT"),
         (ask_by_an_engine, b"VERSION()"),
+        (look_up, b"ISOLATION LEVEL"),
     ],
 )
 def test_a_server_gets_no_file_but_the_one_that_it_is_to_load(
     secret: Path, act: Callable[[MySqlServer], None], statement: bytes
 ) -> None:
     rogue = ScriptedServer(file_asked_for=lambda sent: str(secret).encode() if statement in sent else None)
-    with pytest.raises(MySqlError, match=rf"asked for the file {secret}, which it was not sent.*verify_identity"):
+    with pytest.raises(
+        (MySqlError, LedgerError), match=rf"asked for the file {secret}, which it was not sent.*verify_identity"
+    ):
         act(rogue.account)
     assert rogue.received == []
     rogue.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from bentleybot_assets.mysql.guarded import GuardedConnection
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 _DELIVERIES = Table(
     "airbyte_deliveries",
@@ -55,7 +57,7 @@ _DELIVERIES = Table(
     ("connection", DELIVERY),
     comment="Committed deliveries of each connection",
 )
-_LOCK_TIMED_OUT = 1205
+_LOCK_TIMED_OUT, _SECOND = 1205, 2
 _NEXT, _OLD, _STAGE, _CHANGED, _GONE = "__next", "__old", "__stage", "__changed", "__gone"
 _MOST_MERGED = 0.2
 """A larger share of changed rows is cheaper to load anew."""
@@ -385,6 +387,8 @@ def _once_nobody_reads(cursor: Any, statement: str) -> None:
         for attempt in stamina.retry_context(
             on=is_held, attempts=None, timeout=READER_PATIENCE_SECONDS, wait_initial=0.1, wait_max=2
         ):
+            if attempt.num == _SECOND:
+                _log.warning("Waiting up to %d s for whoever is reading: %s", READER_PATIENCE_SECONDS, statement)
             with attempt:
                 cursor.execute(statement)
     except OperationalError as error:
@@ -530,14 +534,21 @@ def _lock(connection: pymysql.Connection[Any], name: str) -> Iterator[None]:
 
     short = hashlib.sha256(name.encode()).hexdigest()[:40]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, %s)", (short, WRITER_PATIENCE_SECONDS))
-        if cursor.fetchone()[0] != 1:
-            said = f"another connection has been writing it for more than {WRITER_PATIENCE_SECONDS} s"
-            raise OperationalError(_LOCK_TIMED_OUT, said) from TimeoutError()  # waited for long enough
+        if not _is_locked(cursor, short, 1):
+            _log.warning("%s: waiting up to %d s for the connection that is writing it", name, WRITER_PATIENCE_SECONDS)
+            if not _is_locked(cursor, short, WRITER_PATIENCE_SECONDS):
+                said = f"another connection has been writing it for more than {WRITER_PATIENCE_SECONDS} s"
+                raise OperationalError(_LOCK_TIMED_OUT, said) from TimeoutError()  # waited for long enough
     yield
     # What was written stands: a connection that is lost now is no reason to write it again.
     with suppress(MySQLError), connection.cursor() as cursor:
         cursor.execute("SELECT RELEASE_LOCK(%s)", (short,))
+
+
+def _is_locked(cursor: Any, name: str, seconds: int) -> bool:
+    """Take a lock within so many seconds, if it can be had."""
+    cursor.execute("SELECT GET_LOCK(%s, %s)", (name, seconds))
+    return bool(cursor.fetchone()[0] == 1)
 
 
 def _sessions_sql(sessions: Collection[date] | None) -> str:
