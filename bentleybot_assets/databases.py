@@ -7,8 +7,10 @@ Belongs here: the order of it, and what an administrator must grant. Does not be
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 from bentleybot_assets.deployment import mysql_account, open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError, MySqlServer
@@ -32,22 +34,37 @@ def upgrade(settings: Settings) -> Iterator[str]:
         bentleybot_assets.ledger.engines.LedgerError: the ledger cannot be migrated.
     """
     resources = resources_of(settings)
-    if settings.profile == "production":
-        yield from create_missing(mysql_account(settings).server())
+    server = mysql_account(settings).server() if settings.profile == "production" else None
+    if server:
+        yield from create_missing(server)
     resources["ledger"].open().bring_up_to_date()
     yield "ledger: up to date"
-    with open_dagster(settings) as instance:
+    with open_dagster(settings) as instance, _named_errors(server, "dagster"):
         instance.upgrade()
     yield "Dagster's history: up to date"
-    resources["mlflow"].upgrade()
+    with _named_errors(server, "mlflow"):
+        resources["mlflow"].upgrade()
     yield "MLflow's runs: up to date"
+
+
+@contextmanager
+def _named_errors(server: MySqlServer | None, kept: str) -> Iterator[None]:
+    """Say server and remedy of errors in migrations: a look at a table's columns switches ``mysql_engine`` off."""
+    try:
+        yield
+    except DBAPIError as error:
+        if server is None or error.orig is None:
+            raise
+        database = server.at(f"{server.database}{SUFFIXES[kept]}")
+        raise database.explained(error.orig, f"of {kept}'s migrations") from error
 
 
 def create_missing(server: MySqlServer) -> Iterator[str]:
     """Create the databases of a desk that are not there; says of each what it found.
 
     Raises:
-        bentleybot_assets.mysql.MySqlError: this user may not; the message has the statements for an administrator.
+        bentleybot_assets.mysql.MySqlError: this user may not; the message has the statements for an administrator. Or
+            it may make no triggers.
     """
     names = [f"{server.database}{suffix}" for suffix in SUFFIXES.values()]
     with (
@@ -69,6 +86,25 @@ def create_missing(server: MySqlServer) -> Iterator[str]:
                     raise
                 raise MySqlError(_grant(server, names), error.code) from error
             yield f"database {name}: created"
+    _try_trigger(server.at(names[-1]))
+
+
+def _try_trigger(server: MySqlServer) -> None:
+    """See that MLflow's migration may make its trigger: it could never be finished after a refusal."""
+    with (
+        closing(server.connect(table="secrets")) as connection,
+        connection.cursor() as cursor,
+        server.named_errors("secrets"),
+    ):
+        cursor.execute("SHOW TRIGGERS")
+        if cursor.fetchone():
+            return
+        trial = f"bentleybot_trial_{connection.thread_id()}"
+        cursor.execute(f"CREATE TABLE {trial} (a INT)")
+        try:
+            cursor.execute(f"CREATE TRIGGER {trial} BEFORE UPDATE ON {trial} FOR EACH ROW SET @a = 1")  # noqa: S608
+        finally:
+            cursor.execute(f"DROP TABLE {trial}")
 
 
 def as_kept(cursor: Any, names: Iterable[str]) -> dict[str, str]:

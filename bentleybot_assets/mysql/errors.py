@@ -64,6 +64,11 @@ _REMEDIES: dict[frozenset[int], str] = {
         {ROGUE}
     ): "It is not the server that it should be: check MYSQL_HOST, and set ssl_mode to verify_identity. "
     "Nothing was sent.",
+    frozenset({1419}): "MLflow keeps a trigger, and a server with a binary log lets none be made by this user: an "
+    "administrator must run SET GLOBAL log_bin_trust_function_creators = ON; `bentleybot db upgrade` and `bentleybot "
+    "restore` alone need it.",
+    frozenset({1050, 1060, 1061}): "An upgrade was cut short, which MySQL cannot undo: restore the backup that was "
+    "made before it; in a new desk, drop this database. Then run `bentleybot db upgrade` again.",
     frozenset({3159}): "Set ssl_mode to required.",
 }
 

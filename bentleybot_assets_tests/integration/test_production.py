@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -138,6 +139,31 @@ def test_a_grant_that_is_printed_and_run_is_all_that_is_needed(mariadb: MariaDb,
     for suffix in SUFFIXES.values():
         mariadb.as_root(f"DROP DATABASE granted{suffix}", f"CREATE DATABASE granted{suffix} CHARACTER SET utf8mb4")
     Desk.fresh(tmp_path / "restored", **asking.variables).run("bentleybot", "restore", archive)
+
+
+def test_a_server_with_a_binary_log_is_refused_before_anything_is_half_migrated(tmp_path: Path) -> None:
+    with running(MariaDb(tmp_path / "logging", options=("--log-bin",))) as logging:
+        desk = Desk.on(logging.database("logged"), tmp_path / "desk")
+        refused = desk.run("bentleybot", "db", "upgrade", check=False)
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
+        assert f"desk@127.0.0.1:{logging.port}/logged_mlflow" in refused.stderr
+        assert logging.as_root("SHOW TABLES FROM logged_mlflow") == []
+        (remedy,) = re.findall(r"must run (SET GLOBAL .* = ON);", " ".join(refused.stderr.split()))
+        logging.as_root(remedy)
+        desk.run("bentleybot", "db", "upgrade")
+        logging.as_root(remedy.replace("= ON", "= OFF"))
+        desk.run("bentleybot", "db", "upgrade")
+
+
+def test_an_upgrade_that_was_cut_short_is_told_with_what_to_do(mariadb: MariaDb, tmp_path: Path) -> None:
+    server = mariadb.database("cut_short")
+    mariadb.as_root("CREATE TABLE cut_short_mlflow.secrets (secret_id VARCHAR(36) PRIMARY KEY)")
+    refused = Desk.on(server, tmp_path / "desk").run("bentleybot", "db", "upgrade", check=False)
+    said = " ".join(refused.stderr.split())
+    assert refused.returncode == 2
+    assert f"desk@127.0.0.1:{server.port}/cut_short_mlflow, table of mlflow's migrations" in said
+    assert "An upgrade was cut short, which MySQL cannot undo: restore the backup" in said
 
 
 def test_a_name_that_the_server_keeps_in_small_letters_is_found_again(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Does not belong here: outages in a single load or decision (``faults.test_mysql_
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,8 +18,9 @@ import pytest
 
 from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets_tests.faults.black_hole import BlackHole
+from bentleybot_assets_tests.faults.full_disk import NO_MOUNT, MountedMariaDb, may_mount
 from bentleybot_assets_tests.integration.desk import SESSION, Desk, differences
-from bentleybot_assets_tests.mariadb import MariaDb
+from bentleybot_assets_tests.mariadb import MariaDb, running
 
 WITHIN_SECONDS = 15
 """The run must have ended by then if the server stays away."""
@@ -76,10 +78,18 @@ class Fault:
         assert self._is_done.wait(60), "a run ended before the moment of the fault"
 
 
-def settled(server: MySqlServer, desk: Desk, finished_desk: Desk) -> None:
-    """After one more run everything is as if there had been no fault, and nothing is said to be under way."""
+def settled(server: MySqlServer, desk: Desk, finished_desk: Desk, *, runs: int = 1) -> None:
+    """After one more run everything is as if there had been no fault, and nothing is said to be under way.
+
+    Args:
+        server: reached without a proxy.
+        desk: where the fault was met.
+        finished_desk: where there was none.
+        runs: how often one may have to be begun until it is carried out.
+    """
     desk.variables["MYSQL_PORT"] = str(server.port)
-    desk.run("bentleybot", "run", "--session", SESSION)
+    ended = (desk.run("bentleybot", "run", "--session", SESSION, check=False) for _ in range(runs))
+    assert any(run.returncode == 0 for run in ended)
     assert differences(server, finished_desk) == []
     for database, statement in {
         "_dagster": "SELECT COUNT(*) FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE')",
@@ -159,3 +169,35 @@ def test_a_run_whose_server_stays_away_ends_soon_with_one_line(
     assert last.startswith(f"desk@127.0.0.1:{fault.proxy.port}/desk")
     assert "Check that the server runs and is reached under MYSQL_HOST and MYSQL_PORT" in last
     settled(server, desk, finished_desk)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "case", list(itertools.product([LOADED, DECIDED, EVENT, TRAINED], ["no log", "a binary log"])), ids=str
+)
+def test_a_run_whose_servers_disk_becomes_full_says_so_and_the_next_one_makes_up_for_it(
+    finished_desk: Desk, tmp_path: Path, case: tuple[tuple[bytes, int], str]
+) -> None:
+    if not may_mount():
+        pytest.skip(NO_MOUNT)
+    moment, log = case
+    options = ("--log-bin", "--log-bin-trust-function-creators=1") if log == "a binary log" else ()
+    (tmp_path / "disk").mkdir()
+    with running(MountedMariaDb(tmp_path / "disk" / "server", options=options, size=1 << 30)) as disk:
+        server = disk.database("desk")
+        Desk.on(server, tmp_path / "upgraded").run("bentleybot", "db", "upgrade")
+        with Fault(server.port, moment, disk.fill) as fault:
+            desk = Desk.on(replace(server, port=fault.proxy.port), tmp_path / "desk")
+            ended = desk.run("bentleybot", "run", "--session", SESSION, check=False)
+            ended_at = time.monotonic()
+            fault.wait()
+        said = " ".join((ended.stdout + ended.stderr).split())
+        assert ended.returncode in {1, 2}
+        assert re.search(rf"desk@127.0.0.1:{fault.proxy.port}/desk\w*, table .*disk is (not )?full", said)
+        assert "Traceback" not in said
+        assert ended_at - fault.happened[0] < WITHIN_SECONDS
+        disk.free()
+        if disk.has_ended:
+            disk.start()
+        # A server that waits for space looks for it once a minute, and its binary log is held until then.
+        settled(server, desk, finished_desk, runs=8 if options else 1)
