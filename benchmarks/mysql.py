@@ -92,7 +92,8 @@ def load_data(section: Section, **where: Any) -> dict[str, int]:
         cursor.execute(table_of(Bars).create(_TABLE))
         file = Path(folder, "rows.csv")
         frame.sort("session", "symbol").write_csv(file, include_header=False, null_value="\\N")
-        cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE `{_TABLE}` FIELDS TERMINATED BY ','")
+        with connection.offering(file):
+            cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE `{_TABLE}` FIELDS TERMINATED BY ','")
     return {"rows": frame.height}
 
 
