@@ -184,5 +184,6 @@ def contracts() -> list[type[Contract]]:
     package = importlib.import_module(_PACKAGE)
     modules = [found.name for found in pkgutil.walk_packages(package.__path__, f"{_PACKAGE}.")]
     classes = [value for name in modules for value in vars(importlib.import_module(name)).values()]
-    found = {value for value in classes if isinstance(value, type) and issubclass(value, Contract)} - {Contract}
-    return sorted(found, key=lambda contract: contract.asset_key())
+    found = {value for value in classes if isinstance(value, type) and issubclass(value, Contract)}
+    tables = {value for value in found if "_rules" in vars(value)}
+    return sorted(tables, key=lambda contract: contract.asset_key())

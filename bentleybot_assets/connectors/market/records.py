@@ -1,34 +1,21 @@
-"""What the two modes of the source share: the interface they offer and the texts of their instants.
+"""What the two modes of the source share: the interface they offer and the instants of their records.
 
 Does not belong here: where prices come from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, time
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from datetime import time
+from typing import Protocol
 
 import polars as pl
 
+from bentleybot_assets.connectors.feeds import Mark, Record
 from bentleybot_assets.contracts.sessions import DATA_DELAY, EXCHANGE_TIMEZONE, close_at
-
-Record = dict[str, Any]
-"""One record of a stream: column name to JSON value."""
-
-Mark = Mapping[str, Any]
-"""How far a symbol of a stream was read: its cursor value, and what the mode needs to go on from there."""
 
 _OPEN = time(9, 30)
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
-
-
-class ConfigError(Exception):
-    """The configuration asks for what the feed does not have; the message names it and the fix."""
-
-
-class TransientError(Exception):
-    """The feed cannot answer now; the same request may succeed later."""
 
 
 class Feed(Protocol):
@@ -55,11 +42,6 @@ class Feed(Protocol):
     def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """Records of the ``corporate_actions`` stream."""
         ...
-
-
-def iso(instant: datetime) -> str:
-    """An aware instant as the protocol's text, UTC."""
-    return f"{instant.astimezone(UTC):{_ISO}}"
 
 
 def bar_times(sessions: pl.Series) -> pl.DataFrame:

@@ -27,15 +27,8 @@ from pathlib import Path
 
 import polars as pl
 
-from bentleybot_assets.connectors.market.records import (
-    ConfigError,
-    Mark,
-    Record,
-    action_times,
-    bar_times,
-    iso,
-    to_records,
-)
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, iso
+from bentleybot_assets.connectors.market.records import action_times, bar_times, to_records
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.contracts.sessions import DATA_DELAY, close_at
 

@@ -34,16 +34,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from bentleybot_assets.connectors.market.records import (
-    ConfigError,
-    Mark,
-    Record,
-    TransientError,
-    action_times,
-    bar_times,
-    iso,
-    to_records,
-)
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError, iso
+from bentleybot_assets.connectors.market.records import action_times, bar_times, to_records
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, last_closed_session
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from bentleybot_assets.contracts._base import SYMBOL_PATTERN, Contract, TableRules, Utc, column
+from bentleybot_assets.contracts._base import SYMBOL_PATTERN, TableRules, Utc, column
+from bentleybot_assets.contracts.raw._base import RawContract
 
 PRICE_BASES = ("unadjusted", "split_adjusted", "fully_adjusted")
 
 
-class DailyBars(Contract):
+class DailyBars(RawContract):
     """Daily bars as delivered by the market connection: an append-only log, delivered at least once.
 
     A later delivery of the same bar is a newer version, told apart by ``fetched_at``.
@@ -35,15 +36,9 @@ class DailyBars(Contract):
         isin=PRICE_BASES,
     )
     currency: str = column("ISO 4217 currency of the prices", str_matches=r"^[A-Z]{3}$")
-    event_at: Utc = column("When the bar closed")
-    available_at: Utc = column("When the bar could first be known")
-    is_modelled: bool = column("available_at follows the publication rule instead of being observed")
-    fetched_at: Utc = column("When this version was fetched or recorded")
-    source: str = column("Where the record comes from")
-    source_version: str = column("Version of that source")
 
 
-class CorporateActions(Contract):
+class CorporateActions(RawContract):
     """Splits and dividends as delivered by the market connection: an append-only log."""
 
     _rules = TableRules(grain=("symbol", "ex_date", "action", "fetched_at"), is_log=True, may_be_empty=True)
@@ -58,9 +53,45 @@ class CorporateActions(Contract):
     )
     is_withdrawn: bool = column("The source told this action before and does not any more")
     currency: str = column("ISO 4217 currency of a dividend", str_matches=r"^[A-Z]{3}$")
-    event_at: Utc = column("When the action took effect")
-    available_at: Utc = column("When the action could first be known")
-    is_modelled: bool = column("available_at follows the publication rule instead of being observed")
-    fetched_at: Utc = column("When this version was fetched or recorded")
-    source: str = column("Where the record comes from")
-    source_version: str = column("Version of that source")
+
+
+class HourlyBars(RawContract):
+    """Hourly bars as delivered by the market connection, closed ones only: an append-only log."""
+
+    _rules = TableRules(grain=("symbol", "bar_at", "fetched_at"), is_log=True, may_be_empty=True)
+
+    symbol: str = column("Instrument as the source names it", str_matches=SYMBOL_PATTERN)
+    bar_at: Utc = column("When the bar began; it closed at event_at")
+    open: float = column("First price", unit="currency", nullable=True, finite=False)
+    high: float = column("Highest price", unit="currency", nullable=True, finite=False)
+    low: float = column("Lowest price", unit="currency", nullable=True, finite=False)
+    close: float = column("Last price, on price_basis", unit="currency", nullable=True, finite=False)
+    volume: float = column("Shares traded", unit="shares", nullable=True, finite=False)
+    price_basis: str = column("What the prices are adjusted for", isin=PRICE_BASES)
+    currency: str = column("ISO 4217 currency of the prices", str_matches=r"^[A-Z]{3}$")
+
+
+class FxRates(RawContract):
+    """Exchange rates as delivered by the market connection, one per pair and day: an append-only log."""
+
+    _rules = TableRules(
+        grain=("base_currency", "quote_currency", "rate_date", "fetched_at"), is_log=True, may_be_empty=True
+    )
+
+    base_currency: str = column("ISO 4217 currency of which one unit is priced", str_matches=r"^[A-Z]{3}$")
+    quote_currency: str = column("ISO 4217 currency that it is priced in", str_matches=r"^[A-Z]{3}$")
+    rate_date: pl.Date = column("Exchange date of the rate")
+    rate: float = column("Units of quote_currency for one of base_currency, at event_at", nullable=True, finite=False)
+
+
+class RiskFreeRates(RawContract):
+    """Rates of Treasury bills as delivered by the market connection: an append-only log."""
+
+    _rules = TableRules(grain=("series", "rate_date", "fetched_at"), is_log=True, may_be_empty=True)
+
+    series: str = column("Which bill, and how its rate is told")
+    rate_date: pl.Date = column("First day of the period that the rate is of")
+    rate_pct: float = column(
+        "Rate in percent a year, as the series tells it", unit="percent", nullable=True, finite=False
+    )
+    currency: str = column("ISO 4217 currency of the bill", str_matches=r"^[A-Z]{3}$")
