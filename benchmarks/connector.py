@@ -23,7 +23,7 @@ from benchmarks._measure import (
     work_folder,
 )
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
-from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 
 _SYNTHETIC = "benchmarks.synthetic:SyntheticSource"

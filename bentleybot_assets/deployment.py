@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.desk import Desk, WatchlistItem
 from bentleybot_assets.resources.ledger import MySqlLedgerResource, SqliteLedgerResource
 from bentleybot_assets.resources.mlflow import Mlflow, MySqlMlflow

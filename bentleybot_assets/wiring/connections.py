@@ -1,24 +1,29 @@
 """What every Airbyte connection shares: its streams as assets, and a sync as their events.
 
-Does not belong here: running a connector (``resources.airbyte``), any stream's columns (``contracts.raw``).
+Does not belong here: running a connector (``resources.airbyte``), any stream's columns (``contracts.raw``), whether a
+sync is due again (``wiring.freshness``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.resources.airbyte import EmbeddedAirbyte, StreamResult
+from bentleybot_assets.resources.airbyte.base import Airbyte, StreamResult, SyncError
 from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.wiring import previews
+from bentleybot_assets.wiring.freshness import freshness_spec
 from bentleybot_assets.wiring.published import declare
 from bentleybot_assets.wiring.tables import (
+    Finding,
     NotPublishedError,
     TableCheck,
     code_reference,
@@ -33,13 +38,17 @@ from bentleybot_assets.wiring.tables import (
 from bentleybot_assets.wiring.vocabulary import OWNERS
 
 _NEWEST = 8
+_LONGEST_STATE = 4_000
+"""Characters of a STATE that are shown; one of many symbols is larger."""
+
+LAST_SYNC_CHECK = "last_sync_succeeded"
 
 
 @dataclass(frozen=True)
 class Stream:
     """One stream of a connection: its contract and the checks on its log."""
 
-    contract: type[Contract]
+    contract: type[RawContract]
     warnings: Sequence[TableCheck] = ()
 
     @property
@@ -51,6 +60,20 @@ class Stream:
     def key(self) -> dg.AssetKey:
         """The stream's asset key."""
         return dg.AssetKey(list(self.contract.asset_key()))
+
+
+def schema_has_not_drifted(synced: StreamResult) -> Finding:
+    """The source delivers the declared fields and no others; what is new is kept in ``extra``."""
+    return Finding(not synced.undeclared, {"new_fields": ", ".join(sorted(synced.undeclared)) or "none"})
+
+
+def nothing_was_left_out(synced: StreamResult) -> Finding:
+    """Each part of the stream (a symbol, an institution, a feed) could be read."""
+    said = " ".join(f"{part}: {problem}" for part, problem in synced.problems.items())
+    return Finding(not synced.problems, {"left_out": len(synced.problems), "problems": said or "none"})
+
+
+_OF_SYNC = (schema_has_not_drifted, nothing_was_left_out)
 
 
 def connection_assets(
@@ -65,6 +88,10 @@ def connection_assets(
     checks = {
         stream.key: [
             *contract_check_specs(stream.key),
+            dg.AssetCheckSpec(
+                LAST_SYNC_CHECK, asset=stream.key, description="The connection could be read, to its end."
+            ),
+            *(domain_check_spec(stream.key, check, blocking=False) for check in _OF_SYNC),
             *(domain_check_spec(stream.key, check, blocking=False) for check in stream.warnings),
         ]
         for stream in streams
@@ -72,7 +99,7 @@ def connection_assets(
 
     def decorate(sync: Callable[..., Iterator[Any]]) -> dg.AssetsDefinition:
         for key, specs in checks.items():
-            declare(sync.__module__, key, specs, is_by_session=False)
+            declare(sync.__module__, key, [*specs, freshness_spec(key)], is_by_session=False)
         return dg.multi_asset(
             name=f"{connection}_connection",
             group_name="raw",
@@ -98,31 +125,52 @@ def sync_streams(
     context: dg.AssetExecutionContext,
     connection: str,
     streams: Sequence[Stream],
-    airbyte: EmbeddedAirbyte,
+    airbyte: Airbyte,
     warehouse: WarehouseResource,
 ) -> Iterator[Any]:
     """Sync the selected streams of a connection; yield their check results and materialisations.
 
     Raises:
         NotPublishedError: a delivery was refused whole; its check results were yielded before.
+        SyncError: the connection could not be read; so were they.
     """
     selected = [stream for stream in streams if stream.key in context.selected_asset_keys]
     contracts = {stream.name: stream.contract for stream in selected}
-    result = airbyte.sync(connection, contracts, warehouse.open(), context.log)
+    context.log.info("%s: reading %s.", connection, ", ".join(contracts))
+    began_at = time.monotonic()
+    try:
+        result = airbyte.sync(connection, contracts, warehouse.open(), context.log)
+    except SyncError as error:
+        for stream in selected:
+            yield _sync_result(stream, str(error))
+        raise
+    seconds = time.monotonic() - began_at
     for stream in selected:
         synced = result.streams[stream.name]
         yield contract_result(stream.key, synced.faults, synced.records)
+        refused = None if result.passed else "A delivery was refused: see the check `contract` of the streams."
+        yield _sync_result(stream, refused)
     for stream in selected:
         if faults := result.streams[stream.name].faults:
             raise NotPublishedError(stream.contract, " ".join(fault.message for fault in faults))
     for stream in selected:
+        synced = result.streams[stream.name]
         # Raw values are evidence and never set aside; the cleaned tables judge them.
         yield quarantine_result(stream.key, pl.DataFrame(schema=QUARANTINE), 0)
+        for judge in _OF_SYNC:
+            yield domain_check_result(judge, judge(synced), asset_key=stream.key, blocking=False)
         log = warehouse.open().read(stream.contract)
         for check in stream.warnings:
             yield domain_check_result(check, check(log), asset_key=stream.key, blocking=False)
-        metadata = {**published_metadata(stream.contract, warehouse), **_metadata(log, result.streams[stream.name])}
-        yield dg.MaterializeResult(asset_key=stream.key, metadata=metadata)
+        metadata = {**published_metadata(stream.contract, warehouse), **_metadata(log, synced), **result.more}
+        of_sync = {"sync_seconds": round(seconds, 3), "deliveries": result.deliveries}
+        yield dg.MaterializeResult(asset_key=stream.key, metadata={**metadata, **of_sync})
+
+
+def _sync_result(stream: Stream, problem: str | None) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=stream.key, check_name=LAST_SYNC_CHECK, passed=problem is None, description=problem
+    )
 
 
 def _metadata(log: pl.DataFrame, synced: StreamResult) -> dict[str, Any]:
@@ -131,4 +179,12 @@ def _metadata(log: pl.DataFrame, synced: StreamResult) -> dict[str, Any]:
         metadata |= {"first_cursor": str(synced.first), "last_cursor": str(synced.last)}
         metadata |= {f"version of {source}": version for source, version in sorted(synced.versions.items())}
     # A log is in order of delivery: what came last is at its end.
-    return {**metadata, "preview": previews.table(log.tail(_NEWEST), _NEWEST)}
+    return {**metadata, "state": _shown(synced.state), "preview": previews.table(log.tail(_NEWEST), _NEWEST)}
+
+
+def _shown(state: Mapping[str, Any]) -> dg.JsonMetadataValue:
+    """A STATE, or what it has where it is long."""
+    if len(json.dumps(state)) <= _LONGEST_STATE:
+        return dg.MetadataValue.json(dict(state))
+    sizes = {name: f"{len(value)} entries" if isinstance(value, Mapping) else value for name, value in state.items()}
+    return dg.MetadataValue.json(sizes)

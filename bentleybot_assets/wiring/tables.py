@@ -315,13 +315,13 @@ def _of_sessions_only(contract: type[Contract], outcome: Audit, sessions: list[d
     )
 
 
-def domain_check_spec(key: dg.AssetKey, check: TableCheck, *, blocking: bool) -> dg.AssetCheckSpec:
+def domain_check_spec(key: dg.AssetKey, check: Callable[[Any], Finding], *, blocking: bool) -> dg.AssetCheckSpec:
     """The spec of a domain check."""
     return dg.AssetCheckSpec(_name(check), asset=key, blocking=blocking, description=inspect.getdoc(check))
 
 
 def domain_check_result(
-    check: TableCheck, finding: Finding, *, asset_key: dg.AssetKey, blocking: bool
+    check: Callable[[Any], Finding], finding: Finding, *, asset_key: dg.AssetKey, blocking: bool
 ) -> dg.AssetCheckResult:
     """What a domain check found, as its result."""
     return dg.AssetCheckResult(
@@ -334,7 +334,7 @@ def domain_check_result(
     )
 
 
-def _name(check: TableCheck) -> str:
+def _name(check: Callable[[Any], Finding]) -> str:
     return check.__name__
 
 

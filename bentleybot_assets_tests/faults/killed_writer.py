@@ -26,8 +26,8 @@ from bentleybot_assets.core.instruments import WatchlistEntry, instruments
 from bentleybot_assets.core.orders import order_intents
 from bentleybot_assets.ledger.decisions import Account, Decision
 from bentleybot_assets.ledger.ledger import Ledger
-from bentleybot_assets.resources import airbyte
-from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte import delivery
+from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.faults.dying import Points
 
@@ -42,7 +42,7 @@ _CHANGES = {"os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.m
 
 def work(folder: Path) -> None:
     """Sync, publish whole tables and slices, quarantine, record orders and a refusal."""
-    airbyte.DELIVERY_RECORDS = 1000
+    delivery.DELIVERY_RECORDS = 1000
     warehouse = ParquetWarehouse(folder / "warehouse")
     source = Connection(
         source="bentleybot_assets.connectors.market.source:MarketSource",

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
-from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
 from bentleybot_assets.wiring.connections import Stream, connection_assets, sync_streams
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager

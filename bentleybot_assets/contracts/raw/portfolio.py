@@ -100,7 +100,7 @@ class Transactions(RawContract):
         finite=False,
     )
     currency: str = column("ISO 4217 currency of the amounts", str_matches=CURRENCY_PATTERN, nullable=True)
-    description: str = column("The institution's text", nullable=True, is_long=True)
+    narrative: str = column("The institution's text", nullable=True, is_long=True)
     counterparty: str = column("Merchant, payer or payee, where told apart from the text", nullable=True)
     category: str = column("The institution's own category", nullable=True)
     security: str = column("Security as the institution identifies it", nullable=True)

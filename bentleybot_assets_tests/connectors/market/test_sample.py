@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bentleybot_assets.connectors.market import sample
 from bentleybot_assets.connectors.feeds import ConfigError
+from bentleybot_assets.connectors.market import sample
 from bentleybot_assets.connectors.market.sample import SAMPLE_LAST_SESSION, SampleFeed
 from bentleybot_assets.contracts.sessions import is_session
 

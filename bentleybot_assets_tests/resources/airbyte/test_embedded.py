@@ -13,13 +13,14 @@ import polars as pl
 import pytest
 
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
-from bentleybot_assets.resources import airbyte as runner
-from bentleybot_assets.resources.airbyte import Connection, EmbeddedAirbyte, SyncError
+from bentleybot_assets.resources.airbyte import delivery as runner
+from bentleybot_assets.resources.airbyte.base import SyncError
+from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.connectors.market.yahoo_replay import chart, replay_of
-from bentleybot_assets_tests.resources import scripted_source
-from bentleybot_assets_tests.resources.raw_bars import bar
+from bentleybot_assets_tests.resources.airbyte import scripted_source
+from bentleybot_assets_tests.resources.airbyte.raw_bars import bar
 
 LOG = logging.getLogger("test.runner")
 MARKET = "bentleybot_assets.connectors.market.source:MarketSource"
@@ -88,8 +89,8 @@ def test_the_whole_sample_reaches_the_log_with_its_state(warehouse):
     assert (log.height, dict(log.schema)) == (191_507, DailyBars.polars_schema())
     assert warehouse.row_count(CorporateActions) == 52
     state = warehouse.connection_state("market")
-    assert len(state["daily_bars"]["symbols"]) == 29
-    assert state["corporate_actions"]["symbols"]["IBM"]["ex_date"] == "2013-02-06"
+    assert len(state["daily_bars"]["marks"]) == 29
+    assert state["corporate_actions"]["marks"]["IBM"]["ex_date"] == "2013-02-06"
 
 
 def test_a_sync_with_nothing_new_commits_nothing(warehouse):
@@ -341,7 +342,7 @@ def test_settings_that_are_null_are_left_to_the_sources_default():
 
 def test_building_the_resource_does_not_load_the_cdk():
     program = (
-        "import sys; from bentleybot_assets.resources.airbyte import EmbeddedAirbyte\n"
+        "import sys; from bentleybot_assets.resources.airbyte.embedded import EmbeddedAirbyte\n"
         f"EmbeddedAirbyte(connections={{'market': {{'source': {MARKET!r}, 'config': {{'mode': 'sample'}}}}}})\n"
         "print([name for name in ('airbyte_cdk', 'yfinance', 'exchange_calendars') if name in sys.modules])"
     )
@@ -355,7 +356,7 @@ import logging, pathlib
 logging.basicConfig(format="OURS %(message)s")
 handlers = list(logging.getLogger().handlers)
 from bentleybot_assets.contracts.raw.market import DailyBars
-from bentleybot_assets.resources.airbyte import EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.embedded import EmbeddedAirbyte
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 airbyte = EmbeddedAirbyte(
     connections={{"market": {{"source": {MARKET!r}, "config": {{"mode": "sample", "symbols": ["FB"]}}}}}}

@@ -24,4 +24,5 @@ def bar(**changes: Any) -> dict[str, Any]:
         "fetched_at": "2022-12-28T21:15:00Z",
         "source": "test/bars",
         "source_version": "1",
+        "extra": None,
     } | changes

@@ -1,7 +1,6 @@
-"""Runs Airbyte connections: records and STATE of a source, audited and committed together to the raw log.
+"""Reads Airbyte sources in this process: no server, no JSON pipe.
 
-Belongs here: driving a source in process. Does not belong here: any source (``connectors``), typing the
-records (``airbyte_records``), judging them (``core.audit``), storing them (``warehouse``).
+Does not belong here: any source (``connectors``), what becomes of its records (``delivery``).
 """
 
 from __future__ import annotations
@@ -11,16 +10,14 @@ import logging
 import logging.config
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import polars as pl
 from pydantic import field_validator
 
-from bentleybot_assets.contracts._base import Contract
-from bentleybot_assets.core.audit import Fault, audit
-from bentleybot_assets.resources.airbyte_records import MalformedRecordsError, normalise
+from bentleybot_assets.contracts.raw._base import RawContract
+from bentleybot_assets.resources.airbyte.base import Airbyte, SyncError, SyncResult
+from bentleybot_assets.resources.airbyte.delivery import Deliveries
 from bentleybot_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
@@ -34,60 +31,6 @@ if TYPE_CHECKING:
 
 _SOURCE_LOG = logging.getLogger("airbyte")
 """Sources and the cdk log below this name."""
-
-DELIVERY_RECORDS = 50_000
-"""Records after which the next STATE closes a delivery: enough for columns to pay, few enough for memory."""
-
-
-class SyncError(Exception):
-    """A connection could not be read. The message names connection, stream and what the source said."""
-
-
-@dataclass
-class StreamResult:
-    """What a sync brought for one stream.
-
-    Attributes:
-        records: committed records.
-        first, last: smallest and largest committed cursor value; None without records.
-        versions: source to source version of the committed records.
-        faults: why the delivery that ended the sync was refused; empty if none was.
-    """
-
-    records: int = 0
-    first: Any = None
-    last: Any = None
-    versions: dict[str, str] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing was refused."""
-        return not self.faults
-
-    def add(self, frame: pl.DataFrame, cursor: str | None) -> None:
-        """Count a committed frame in."""
-        self.records += frame.height
-        if frame.is_empty():
-            return
-        if cursor is not None:
-            self.first = min(value for value in (self.first, frame[cursor].min()) if value is not None)
-            self.last = max(value for value in (self.last, frame[cursor].max()) if value is not None)
-        if {"source", "source_version"} <= set(frame.columns):
-            self.versions |= dict(frame.select("source", "source_version").unique().sort("source").iter_rows())
-
-
-@dataclass
-class SyncResult:
-    """What a sync did: deliveries committed (none if nothing was new), and each stream's part."""
-
-    deliveries: int
-    streams: dict[str, StreamResult]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no delivery was refused."""
-        return all(stream.passed for stream in self.streams.values())
 
 
 class Connection(dg.Config):
@@ -108,8 +51,8 @@ class Connection(dg.Config):
         return {name: value for name, value in config.items() if value is not None}
 
 
-class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Reads Airbyte sources in this process: no server, no JSON pipe.
+class EmbeddedAirbyte(Airbyte):
+    """Reads Airbyte sources in this process.
 
     Attributes:
         connections: connection name to source and configuration.
@@ -120,38 +63,27 @@ class EmbeddedAirbyte(dg.ConfigurableResource):  # type: ignore[type-arg]
     def sync(
         self,
         connection: str,
-        streams: Mapping[str, type[Contract]],
+        streams: Mapping[str, type[RawContract]],
         warehouse: Warehouse,
         log: logging.Logger,
     ) -> SyncResult:
-        """Read what is new in the given streams since the last committed STATE, and commit it to the raw log.
-
-        A delivery is committed at the first STATE after :data:`DELIVERY_RECORDS` records, and at the end. If
-        a frame breaks its contract, nothing of its delivery is committed, the STATE stays where it was and
-        the sync ends: the faults are in the result. A sync that finds nothing new commits nothing.
-
-        Args:
-            connection: a name of ``connections``.
-            streams: the streams to read (others keep their STATE), and the contract of each one's raw table.
-            warehouse: where the log and the STATE are.
-            log: told about deliveries, and of warnings and errors of the source.
-
-        Raises:
-            SyncError: the connection is unknown or misconfigured, a stream is not there, or the source failed.
-        """
+        """See :class:`Airbyte`. A delivery is committed at the first STATE after enough records, and at the end."""
         source = _Source(connection, self._settings_of(connection))
         with source.warnings_to(log):
             catalog = source.catalog(streams)
             cursors = {item.stream.name: item.cursor_field[0] for item in catalog.streams if item.cursor_field}
-            delivery = _Delivery(connection, streams, cursors, warehouse, log)
-            for message in source.read(catalog, delivery.state):
-                if not delivery.take(message):
-                    return delivery.result
-            delivery.finish()
-        return delivery.result
+            deliveries = Deliveries(connection, streams, cursors, warehouse, log)
+            for message in source.read(catalog, deliveries.state):
+                if message.record is not None:
+                    deliveries.add(message.record.stream, message.record.data)
+                elif message.state is not None and not deliveries.reach(*_sent(connection, message.state)):
+                    break
+            else:
+                deliveries.finish()
+        return deliveries.result
 
     def check(self, connection: str) -> str | None:
-        """Ask a connection's source whether it could be read; None if so, otherwise what is wrong."""
+        """See :class:`Airbyte`."""
         settings = self._settings_of(connection)
         try:
             return _Source(connection, settings).check()
@@ -173,10 +105,12 @@ class _Source:
         self._config = settings.config
         self._source = _load(connection, settings.source)
         self._spec = self._source.spec(_SOURCE_LOG)
-        from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets
+        from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
         secrets = get_secrets(self._spec.connectionSpecification, self._config)
         self._secrets = sorted((str(secret) for secret in secrets if secret), key=len, reverse=True)
+        # As the cdk's own entry point does: so sources keep them out of what they say and out of their STATE.
+        update_secrets(self._secrets)
 
     def check(self) -> str | None:
         """What the source finds wrong with its configuration, or with what it connects to; None if nothing."""
@@ -284,80 +218,11 @@ class _Source:
         return text
 
 
-class _Delivery:
-    """Gathers records and STATE, and commits them delivery by delivery.
-
-    Attributes:
-        state: stream to its newest STATE, committed or not.
-        result: what was committed so far, and the faults if a delivery was refused.
-    """
-
-    def __init__(
-        self,
-        connection: str,
-        streams: Mapping[str, type[Contract]],
-        cursors: Mapping[str, str],
-        warehouse: Warehouse,
-        log: logging.Logger,
-    ) -> None:
-        self._connection = connection
-        self._streams = streams
-        self._cursors = cursors
-        self._warehouse = warehouse
-        self._log = log
-        self._pending: dict[str, list[dict[str, Any]]] = {name: [] for name in streams}
-        self.state: dict[str, Any] = warehouse.connection_state(connection)
-        self.result = SyncResult(0, {name: StreamResult() for name in streams})
-
-    def take(self, message: AirbyteMessage) -> bool:
-        """Keep a record; on a STATE, commit if enough is pending. False if that delivery was refused."""
-        if message.record is not None:
-            self._pending[message.record.stream].append(message.record.data)
-        elif message.state is not None:
-            if message.state.stream is None:
-                raise SyncError(
-                    f"{self._connection}: the source sends a {message.state.type} STATE, not one per stream."
-                )
-            sent = message.state.stream
-            self.state[sent.stream_descriptor.name] = vars(sent.stream_state) if sent.stream_state else {}
-            if sum(map(len, self._pending.values())) >= DELIVERY_RECORDS:
-                return self._commit(self._streams_with_records())
-        return True
-
-    def finish(self) -> None:
-        """Commit the rest. A stream that never had a record gets an empty table, so that it can be read."""
-        never = {name for name, contract in self._streams.items() if self._warehouse.row_count(contract) is None}
-        if due := self._streams_with_records() | never:
-            self._commit(due)
-
-    def _streams_with_records(self) -> set[str]:
-        return {name for name, records in self._pending.items() if records}
-
-    def _commit(self, names: set[str]) -> bool:
-        """Commit one delivery, or note in the result why not; whether it was committed."""
-        frames = {name: frame for name in sorted(names) if (frame := self._judged(name)) is not None}
-        if not self.result.passed:
-            self._log.error("%s: a delivery is refused; the STATE stays where it was.", self._connection)
-            return False
-        contracts = {self._streams[name]: frame for name, frame in frames.items()}
-        number = self._warehouse.append_delivery(self._connection, contracts, self.state)
-        self.result.deliveries += 1
-        for name, frame in frames.items():
-            self.result.streams[name].add(frame, self._cursors.get(name))
-            self._pending[name] = []
-            self._log.info("%s: delivery %d has %d records of %s.", self._connection, number, frame.height, name)
-        return True
-
-    def _judged(self, name: str) -> pl.DataFrame | None:
-        """The stream's pending records as an audited frame; None, and faults noted, if it is condemned."""
-        contract = self._streams[name]
-        try:
-            outcome = audit(contract, normalise(contract, self._pending[name]))
-        except MalformedRecordsError as error:
-            self.result.streams[name].faults = error.faults
-            return None
-        self.result.streams[name].faults = outcome.faults
-        return outcome.published
+def _sent(connection: str, state: AirbyteStateMessage) -> tuple[str, dict[str, Any]]:
+    """Stream and content of a STATE."""
+    if state.stream is None:
+        raise SyncError(f"{connection}: the source sends a {state.type} STATE, not one per stream.")
+    return state.stream.stream_descriptor.name, vars(state.stream.stream_state) if state.stream.stream_state else {}
 
 
 class _Forward(logging.Handler):

@@ -5,13 +5,15 @@ Belongs here: JSON values to polars types. Does not belong here: whether the val
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from bentleybot_assets.contracts._base import Contract
+from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.core.audit import Fault
 
 Record = Mapping[str, Any]
@@ -48,12 +50,12 @@ class MalformedRecordsError(ValueError):
         self.faults = tuple(faults)
 
 
-def normalise(contract: type[Contract], records: Sequence[Record]) -> pl.DataFrame:
-    """The records as a frame with the contract's columns and types, in their order.
+def normalise(contract: type[RawContract], records: Sequence[Record]) -> tuple[pl.DataFrame, set[str]]:
+    """The records as a frame with the contract's columns and types, in their order, and fields it has no column for.
 
-    Every record must have exactly the contract's columns, nulls written out. Nothing is coerced: texts in ISO
-    form become dates and UTC instants, JSON's whole numbers become floating point, and a null stays null in
-    any column.
+    Every record must have the contract's columns, nulls written out; what it has beyond them goes into ``extra``.
+    Nothing is coerced: texts in ISO form become dates and UTC instants, JSON's whole numbers become floating point,
+    and a null stays null in any column.
 
     Raises:
         MalformedRecordsError: a record lacks a column or has one too many, or a value is not of its column's
@@ -61,8 +63,12 @@ def normalise(contract: type[Contract], records: Sequence[Record]) -> pl.DataFra
             Each fault names source, table, row key, column, value and rule.
     """
     schema = contract.polars_schema()
+    undeclared: set[str] = set()
     if not all(record.keys() == schema.keys() for record in records):
-        raise MalformedRecordsError(_shape_faults(contract, records))
+        if lacking := _shape_faults(contract, records):
+            raise MalformedRecordsError(lacking)
+        undeclared = {name for record in records for name in record.keys() - schema.keys()}
+        records = [_with_extra(record, record.keys() - schema.keys()) for record in records]
     columns, faults = [], []
     for name, dtype in schema.items():
         values = [record[name] for record in records]
@@ -72,7 +78,7 @@ def normalise(contract: type[Contract], records: Sequence[Record]) -> pl.DataFra
             faults.append(_type_fault(contract, name, _FORMS[dtype.base_type()], records[unreadable]))
     if faults:
         raise MalformedRecordsError(faults)
-    return pl.DataFrame(columns)
+    return pl.DataFrame(columns), undeclared
 
 
 def _typed(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series, int | None]:
@@ -90,8 +96,16 @@ def _typed(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series,
     return times, None
 
 
-def _shape_faults(contract: type[Contract], records: Sequence[Record]) -> list[Fault]:
-    """One fault per column that some record lacks, or that the contract does not have."""
+def _with_extra(record: Record, undeclared: AbstractSet[str]) -> Record:
+    """The record with its undeclared fields in ``extra``, beside what the source put there."""
+    kept = json.loads(record["extra"]) if record["extra"] else {}
+    extra = kept | {name: record[name] for name in sorted(undeclared)}
+    declared = {name: value for name, value in record.items() if name not in undeclared}
+    return {**declared, "extra": json.dumps(extra, ensure_ascii=False) if extra else None}
+
+
+def _shape_faults(contract: type[RawContract], records: Sequence[Record]) -> list[Fault]:
+    """One fault per column that some record lacks."""
     declared = contract.polars_schema().keys()
     faults: dict[str, Fault] = {}
     for record in records:
@@ -102,17 +116,10 @@ def _shape_faults(contract: type[Contract], records: Sequence[Record]) -> list[F
                 f"{_where(contract, record)}: column {column} is missing, value none; the rule is that every "
                 "record has every column, null where it has no value. Deliver it, or change the contract.",
             )
-        for column in record.keys() - declared - faults.keys():
-            faults[column] = Fault(
-                "column_is_declared",
-                column,
-                f"{_where(contract, record)}: column {column} = {record[column]!r}; the rule is that a "
-                "record has the contract's columns only. Declare it in the contract, or stop delivering it.",
-            )
     return [faults[column] for column in sorted(faults)]
 
 
-def _type_fault(contract: type[Contract], column: str, form: _Form, record: Record) -> Fault:
+def _type_fault(contract: type[RawContract], column: str, form: _Form, record: Record) -> Fault:
     return Fault(
         "column_type",
         column,
@@ -121,7 +128,7 @@ def _type_fault(contract: type[Contract], column: str, form: _Form, record: Reco
     )
 
 
-def _where(contract: type[Contract], record: Record) -> str:
+def _where(contract: type[RawContract], record: Record) -> str:
     """Table, row key and source of a record, as far as it tells them."""
     key = ", ".join(f"{name}={record.get(name)}" for name in contract.rules().grain)
     return f"{contract.table_name()} at {key} from {record.get('source', 'an unnamed source')}"
