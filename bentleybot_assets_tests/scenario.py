@@ -10,11 +10,13 @@ import zlib
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from bentleybot_assets.contracts.market import Instruments
+from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.contracts.sessions import DATA_DELAY, close_at, sessions_between
 from bentleybot_assets.core.bars import daily_bars
@@ -164,3 +166,12 @@ def _random_walk(symbol: str, sessions: Sequence[date], seed: int) -> pl.DataFra
             "volume": np.round(1e6 * np.exp(0.3 * random[:, 4])),
         }
     )
+
+
+def delivered(contract: type[RawContract], *rows: dict[str, Any]) -> pl.DataFrame:
+    """A raw table of ``contract``: rows as given, what they leave out null but for when it was and whence it comes."""
+    at = close_at(SESSIONS[0])
+    told = {"event_at": at, "available_at": at, "is_modelled": False, "fetched_at": at}
+    told |= {"source": "scenario", "source_version": "1"}
+    blank = dict.fromkeys(contract.polars_schema())
+    return pl.DataFrame([blank | told | row for row in rows], schema=contract.polars_schema(), orient="row")

@@ -21,6 +21,10 @@ class MissingTableError(LookupError):
         )
 
 
+class SchemaMismatchError(RuntimeError):
+    """A table is not that of its contract, in a way that is not mended without being told to."""
+
+
 def names_a_session(sessions: Collection[date]) -> pl.Expr:
     """Whether a quarantined row's key is of one of ``sessions``."""
     return pl.col("row_key").str.extract(r"session=([0-9-]+)").is_in([day.isoformat() for day in sessions])

@@ -26,7 +26,7 @@ import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.warehouse.base import MissingTableError, names_a_session
+from bentleybot_assets.warehouse.base import MissingTableError, SchemaMismatchError, names_a_session
 
 _VERSIONS = ".versions"
 _LOCKS = ".locks"
@@ -67,7 +67,7 @@ class ParquetWarehouse:
 
     def scan(self, contract: type[Contract]) -> pl.LazyFrame:
         """See :class:`Warehouse`."""
-        return pl.scan_parquet(self._files(contract), schema=contract.polars_schema(), glob=False)
+        return _scanned(contract, self._files(contract))
 
     def row_count(self, contract: type[Contract], sessions: Collection[date] | None = None) -> int | None:
         """See :class:`Warehouse`."""
@@ -192,7 +192,7 @@ class ParquetWarehouse:
             rows = frame.filter(pl.col("session").dt.year() == year)
             current = (self.root / Path(*contract.asset_key())).resolve() / name
             if current.exists():
-                rows = pl.concat([pl.read_parquet(current).filter(~_is_of(sessions)), rows])
+                rows = pl.concat([_scanned(contract, [current]).filter(~_is_of(sessions)).collect(), rows])
             files[name] = rows.sort(contract.rules().grain)
         return files
 
@@ -266,6 +266,23 @@ def _before_session(grain: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_of(sessions: Collection[date]) -> pl.Expr:
     return pl.col("session").is_in(list(sessions))
+
+
+def _scanned(contract: type[Contract], files: Sequence[Path]) -> pl.LazyFrame:
+    """Files of a table, oldest first; a nullable column that the contract has gained since is null in them.
+
+    Raises:
+        SchemaMismatchError: a column of which every row must have a value is not there.
+    """
+    schema = contract.polars_schema()
+    declared = contract.to_schema().columns
+    lacking = [name for name in schema.keys() - pl.read_parquet_schema(files[0]).keys() if not declared[name].nullable]
+    if lacking:
+        raise SchemaMismatchError(
+            f"{files[0]} has no column {', '.join(sorted(lacking))}, of which each row of "
+            f"{'/'.join(contract.asset_key())} must have a value. Move its folder away, then run again."
+        )
+    return pl.scan_parquet(list(files), schema=schema, missing_columns="insert", glob=False)
 
 
 def _split_by_year(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:

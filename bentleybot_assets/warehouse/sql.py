@@ -48,7 +48,8 @@ def ask(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, query: str)
         # Each time, as the files of earlier versions may be removed any time.
         for name, pattern in warehouse.sql_views().items():
             quoted = pattern.replace("'", "''")
-            connection.execute(f"CREATE OR REPLACE VIEW \"{name}\" AS SELECT * FROM read_parquet('{quoted}')")  # noqa: S608
+            rows = f"SELECT * FROM read_parquet('{quoted}', union_by_name = true)"  # noqa: S608 - our own file names
+            connection.execute(f'CREATE OR REPLACE VIEW "{name}" AS {rows}')
     else:
         tables = _tables(warehouse)
         # Any word that is a table's name: DuckDB's own answer, get_table_names, fails on a join by USING.

@@ -25,8 +25,8 @@ ORDERS = {
 """How the name of a check does not begin: with an order to whoever runs it, or with a question."""
 
 VERB = re.compile(
-    "is|are|has|have|(match|reach)(es)?|(add|agree|begin|come|cover|differ|end|equal|fill|fit|follow|grow|hold|lead|lie|"
-    "need|rank|rise|serve|stay|sum)s?"
+    "is|are|was|has|have|succeeded|(match|reach)(es)?|(add|agree|begin|come|cover|differ|end|equal|fill|fit|follow|"
+    "grow|hold|keep|lead|lie|need|rank|rise|serve|stay|sum)s?"
 )
 """What a statement says of its subject. A check that needs another verb adds it here."""
 

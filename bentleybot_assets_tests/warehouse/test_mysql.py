@@ -24,10 +24,10 @@ from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.contracts.trading import TargetWeights
 from bentleybot_assets.mysql import MySqlError, MySqlServer
+from bentleybot_assets.warehouse.base import SchemaMismatchError
 from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.ddl import (
     Column,
-    SchemaMismatchError,
     Table,
     quarantine_of,
     quoted,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.contracts.models import Labels, ReturnForecaster
+from bentleybot_assets.contracts.raw.market import DailyBars
+from bentleybot_assets.warehouse.base import SchemaMismatchError
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets.warehouse.sql import ask, open_sql
+from bentleybot_assets_tests.scenario import raw_bars
 from bentleybot_assets_tests.warehouse.tables import MONDAY, labels, quarantined
 
 
@@ -82,3 +88,22 @@ def test_a_reader_that_is_overtaken_by_two_versions_looks_again(warehouse: Parqu
 
     monkeypatch.setattr(ParquetWarehouse, "_files", overtaken)
     assert warehouse.read(Labels)["forward_return"].unique().to_list() == [0.2]
+
+
+def test_a_column_that_may_be_null_is_null_in_what_was_delivered_before_it_was_declared(
+    warehouse: ParquetWarehouse,
+) -> None:
+    before, after = raw_bars(symbols=("AAA",)).head(2), raw_bars(symbols=("BBB",)).head(2)
+    warehouse.append_delivery("market", {DailyBars: before.drop("extra")}, {})
+    warehouse.append_delivery("market", {DailyBars: after.with_columns(extra=pl.lit("{}"))}, {})
+    assert warehouse.read(DailyBars)["extra"].to_list() == [None, None, "{}", "{}"]
+    with closing(open_sql()) as connection:
+        counted = ask(connection, warehouse, "SELECT count(*), count(extra) FROM raw__market__daily_bars")
+        assert counted is not None
+        assert counted.fetchall() == [(4, 2)]
+
+
+def test_a_column_that_must_have_values_is_not_made_up(warehouse: ParquetWarehouse) -> None:
+    warehouse.append_delivery("market", {DailyBars: raw_bars().head(2).drop("currency")}, {})
+    with pytest.raises(SchemaMismatchError, match="daily_bars.parquet has no column currency, of which each row"):
+        warehouse.read(DailyBars)

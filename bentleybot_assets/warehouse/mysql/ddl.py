@@ -15,6 +15,7 @@ import polars as pl
 
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
+from bentleybot_assets.warehouse.base import SchemaMismatchError
 
 NON_FINITE = "_non_finite"
 """Hidden column of tables that may hold NaN or infinities: a JSON object, column to ``NaN``, ``inf`` or ``-inf``."""
@@ -31,10 +32,6 @@ _TYPES: dict[Any, str] = {
     pl.Date: "date",
     pl.Datetime: "datetime(6)",
 }
-
-
-class SchemaMismatchError(RuntimeError):
-    """The table in the database is not that of the contract, in a way that is not mended without being told to."""
 
 
 @dataclass(frozen=True)

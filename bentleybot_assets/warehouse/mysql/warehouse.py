@@ -23,14 +23,13 @@ import polars as pl
 from bentleybot_assets.contracts._base import Contract
 from bentleybot_assets.core.audit import QUARANTINE
 from bentleybot_assets.mysql import MySqlServer, attempts, watched
-from bentleybot_assets.warehouse.base import MissingTableError, names_a_session
+from bentleybot_assets.warehouse.base import MissingTableError, SchemaMismatchError, names_a_session
 from bentleybot_assets.warehouse.mysql import transfer
 from bentleybot_assets.warehouse.mysql.ddl import (
     DELIVERY,
     NON_FINITE,
     ROW,
     Column,
-    SchemaMismatchError,
     Table,
     may_hold_non_finite,
     quarantine_of,
