@@ -160,10 +160,10 @@ class ParquetWarehouse:
         """What is wanted of the newest version; of the next one if two were published while this one was read."""
         looks = 0
         while True:
-            frame = self.scan(contract)
-            if sessions is not None:
-                frame = frame.filter(_is_of(sessions))
             try:
+                frame = self.scan(contract)
+                if sessions is not None:
+                    frame = frame.filter(_is_of(sessions))
                 return frame.select(wanted).collect()
             except FileNotFoundError:
                 looks += 1

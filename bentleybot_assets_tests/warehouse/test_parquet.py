@@ -105,5 +105,5 @@ def test_a_column_that_may_be_null_is_null_in_what_was_delivered_before_it_was_d
 
 def test_a_column_that_must_have_values_is_not_made_up(warehouse: ParquetWarehouse) -> None:
     warehouse.append_delivery("market", {DailyBars: raw_bars().head(2).drop("currency")}, {})
-    with pytest.raises(SchemaMismatchError, match="daily_bars.parquet has no column currency, of which each row"):
+    with pytest.raises(SchemaMismatchError, match=r"daily_bars\.parquet has no column currency, of which each row"):
         warehouse.read(DailyBars)
