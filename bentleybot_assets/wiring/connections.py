@@ -175,6 +175,8 @@ def _sync_result(stream: Stream, problem: str | None) -> dg.AssetCheckResult:
 
 def _metadata(log: pl.DataFrame, synced: StreamResult) -> dict[str, Any]:
     metadata: dict[str, Any] = {"dagster/row_count": log.height, "records_synced": synced.records}
+    if "mode" in synced.state:
+        metadata["data_mode"] = synced.state["mode"]
     if synced.records:
         metadata |= {"first_cursor": str(synced.first), "last_cursor": str(synced.last)}
         metadata |= {f"version of {source}": version for source, version in sorted(synced.versions.items())}

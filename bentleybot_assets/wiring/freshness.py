@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from bentleybot_assets.contracts.sessions import DATA_DELAY, close_at, last_closed_session
-from bentleybot_assets.resources.desk import Desk
 
 _CHECK = "sync_is_fresh"
 GRACE = timedelta(hours=6)
@@ -29,9 +28,9 @@ def freshness_checks(connection: str, keys: Sequence[dg.AssetKey]) -> dg.AssetCh
     """The check of each stream of a connection, evaluated whenever a run or `raw_hourly_job` asks for it."""
 
     @dg.multi_asset_check(name=f"{connection}_freshness", specs=[freshness_spec(key) for key in keys], can_subset=True)
-    def checks(context: dg.AssetCheckExecutionContext, desk: Desk) -> Iterator[dg.AssetCheckResult]:
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         for check in sorted(context.selected_asset_check_keys):
-            yield _result(context.instance, check.asset_key, desk)
+            yield _result(context.instance, check.asset_key)
 
     return checks
 
@@ -46,10 +45,11 @@ def is_fresh(synced_at: datetime | None, now: datetime) -> bool:
     return synced_at is not None and synced_at >= close_at(last_closed_session(now - GRACE)) + DATA_DELAY
 
 
-def _result(instance: dg.DagsterInstance, key: dg.AssetKey, desk: Desk) -> dg.AssetCheckResult:
+def _result(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetCheckResult:
     event = instance.get_latest_materialization_event(key)
     synced_at = datetime.fromtimestamp(event.timestamp, UTC) if event else None
-    is_recorded = desk.data_mode == "sample"
+    synced = event.asset_materialization if event else None
+    is_recorded = synced is not None and synced.metadata["data_mode"].value == "sample"
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=_CHECK,

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
@@ -13,6 +14,8 @@ from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAir
 from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
 from bentleybot_assets.wiring.connections import Stream, connection_assets, sync_streams
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
+from bentleybot_assets_tests.resources.airbyte import scripted_source
+from bentleybot_assets_tests.resources.airbyte.raw_bars import bar
 
 STREAMS = (Stream(DailyBars), Stream(CorporateActions))
 BARS = dg.AssetKey(["raw", "market", "daily_bars"])
@@ -31,11 +34,13 @@ def warehouse(tmp_path: Path) -> WarehouseResource:
     return ParquetWarehouseResource(folder=str(tmp_path), data_mode="sample")
 
 
-def materialise(warehouse: WarehouseResource, *keys: dg.AssetKey) -> dict[dg.AssetKey, dict[str, Any]]:
-    """Metadata of what was materialised."""
-    source = "bentleybot_assets.connectors.market.source:MarketSource"
-    connection = Connection(source=source, config={"mode": "sample", "symbols": ["FB"]})
-    result = dg.materialize(
+SAMPLE = Connection(
+    source="bentleybot_assets.connectors.market.source:MarketSource", config={"mode": "sample", "symbols": ["FB"]}
+)
+
+
+def run(warehouse: WarehouseResource, *keys: dg.AssetKey, connection: Connection = SAMPLE) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
         [ASSETS],
         selection=list(keys),
         resources={
@@ -43,7 +48,13 @@ def materialise(warehouse: WarehouseResource, *keys: dg.AssetKey) -> dict[dg.Ass
             "warehouse": warehouse,
             "warehouse_io": WarehouseIOManager(warehouse=warehouse),
         },
+        raise_on_error=False,
     )
+
+
+def materialise(warehouse: WarehouseResource, *keys: dg.AssetKey) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Metadata of what was materialised."""
+    result = run(warehouse, *keys)
     return {
         event.asset_key: {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
@@ -80,3 +91,65 @@ def test_a_stream_refers_to_the_function_that_syncs_it() -> None:
         assert (reference.file_path, reference.label) == (__file__, "sync")
         assert reference.line_number == inspect.getsourcelines(sync)[1]
         assert metadata["dagster/table_name"] == "__".join(key.path)
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+def test_a_sync_shows_its_time_its_deliveries_and_the_state_it_reached(warehouse: WarehouseResource) -> None:
+    shown = materialise(warehouse, BARS)[BARS]
+    assert shown["sync_seconds"] > 0
+    assert shown["deliveries"] == 1
+    marks = {"FB": {"session": "2013-03-01", "start_date": "1990-01-01"}}
+    assert shown["state"] == {"mode": "sample", "marks": marks, "problems": {}}
+
+
+def test_a_state_that_is_long_is_shown_by_its_size(warehouse: WarehouseResource) -> None:
+    many = Connection(source=SAMPLE.source, config={"mode": "sample", "symbols": ["FB", "IBM", "KO"]})
+    with patch("bentleybot_assets.wiring.connections._LONGEST_STATE", 100):
+        (event,) = run(warehouse, BARS, connection=many).get_asset_materialization_events()
+    assert event.materialization.metadata["state"].value == {
+        "mode": "sample",
+        "marks": "3 entries",
+        "problems": "0 entries",
+    }
+
+
+def test_a_sync_that_reads_all_passes_its_own_checks(warehouse: WarehouseResource) -> None:
+    checks = checks_of(run(warehouse, BARS))
+    for name in ("contract", "last_sync_succeeded", "schema_has_not_drifted", "nothing_was_left_out"):
+        assert checks[name].passed, name
+
+
+def test_a_symbol_that_cannot_be_read_is_reported_and_the_others_are_there(warehouse: WarehouseResource) -> None:
+    connection = Connection(source=SAMPLE.source, config={"mode": "sample", "symbols": ["FB", "TYPO"]})
+    result = run(warehouse, BARS, connection=connection)
+    assert result.success
+    check = checks_of(result)["nothing_was_left_out"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "TYPO: The sample has no symbol TYPO. Take it out of `symbols`" in str(check.description)
+    assert warehouse.open().row_count(DailyBars) == 196
+
+
+def test_a_field_without_a_column_is_reported_and_kept(
+    warehouse: WarehouseResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripted_source, "SCRIPT", {"daily_bars": [[bar(vwap=10.1)]]})
+    scripted = Connection(source=f"{scripted_source.__name__}:ScriptedSource", config={"api_key": "hunter2-hunter2"})
+    check = checks_of(run(warehouse, BARS, connection=scripted))["schema_has_not_drifted"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == "new_fields vwap"
+    assert warehouse.open().read(DailyBars)["extra"].to_list() == ['{"vwap": 10.1}']
+
+
+def test_a_sync_that_fails_says_so_in_a_check_of_each_stream(warehouse: WarehouseResource) -> None:
+    broken = Connection(source="nowhere.to_be:Found", config={})
+    result = run(warehouse, BARS, ACTIONS, connection=broken)
+    assert not result.success
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert {(check.asset_key, check.check_name) for check in failed} == {
+        (BARS, "last_sync_succeeded"),
+        (ACTIONS, "last_sync_succeeded"),
+    }
+    assert all("its source nowhere.to_be:Found cannot be loaded" in str(check.description) for check in failed)
