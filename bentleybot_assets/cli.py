@@ -120,7 +120,7 @@ def run(
                 if stop.refusals:
                     brief = _execute(definitions, instance, _BRIEF_JOB, day, settings.data_mode)
                     if not brief.success:
-                        stop = replace(stop, reports=refuse(instance, brief.run_id, day, ledger).reports)
+                        stop = replace(stop, beside=refuse(instance, brief.run_id, day, ledger).beside)
             alerts = [check.alert() for check in failed_checks_of_run(instance, result.run_id)]
             resources["notifier"].report(alerts)
     _print_summary(settings, day, result, stop)
@@ -388,7 +388,7 @@ def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessRes
         shown.add_row("signals", ", ".join(f"{counts[action]} {action}" for action in ("BUY", "HOLD", "SELL")))
         shown.add_row("orders", f"{orders.height}, worth {value:,.2f} USD ({settings.account.mode})")
     shown.add_row("checks", f"{passed} passed, {len(failed)} failed")
-    state = " [red bold](failed)[/]" if stop.reports else ""
+    state = " [red bold](failed)[/]" if any(line.startswith("reports") for line in stop.beside) else ""
     shown.add_row("brief", f"{resources['reports'].path('daily_brief', day)}{state}")
     out.print(shown)
     for check in failed:
@@ -397,10 +397,10 @@ def _print_summary(settings: Settings, day: date, result: dg.ExecuteInProcessRes
             out.print(f"[yellow]WARN[/] {'/'.join(check.asset_key.path)}, {check.check_name}")
     for reason in stop.refusals:
         out.print(f"[red]HALT[/] {escape(reason)}", highlight=False)
-    for failure in stop.reports + stop.overtaken:
+    for failure in stop.beside + stop.overtaken:
         out.print(f"[red]FAILED[/] {escape(failure)}", highlight=False)
-    if stop.reports and not stop.refusals:
-        out.print("The orders stand; only the report failed. Mend what it names, then run again.")
+    if stop.beside and not stop.refusals:
+        out.print("The orders stand: none depends on what failed. Mend what it names, then run again.")
     if stop.overtaken:
         out.print("Another run has let the session's orders through since; they stand.")
 

@@ -98,9 +98,7 @@ def connection_assets(
     }
 
     def decorate(sync: Callable[..., Iterator[Any]]) -> dg.AssetsDefinition:
-        for key, specs in checks.items():
-            declare(sync.__module__, key, [*specs, freshness_spec(key)], is_by_session=False)
-        return dg.multi_asset(
+        assets = dg.multi_asset(
             name=f"{connection}_connection",
             group_name="raw",
             specs=[
@@ -117,6 +115,9 @@ def connection_assets(
             check_specs=[spec for specs in checks.values() for spec in specs],
             can_subset=True,
         )(sync)
+        for key, specs in checks.items():
+            declare(sync.__module__, assets, key, [*specs, freshness_spec(key)])
+        return assets
 
     return decorate
 

@@ -20,11 +20,13 @@ class PublishedTable:
 
     Attributes:
         key: its asset key.
+        deps: the keys of what it is computed from.
         checks: all of its checks.
         is_by_session: its asset is partitioned by session.
     """
 
     key: dg.AssetKey
+    deps: frozenset[dg.AssetKey]
     checks: tuple[dg.AssetCheckSpec, ...]
     is_by_session: bool
 
@@ -32,12 +34,27 @@ class PublishedTable:
 _tables: dict[dg.AssetKey, PublishedTable] = {}
 
 
-def declare(module: str, key: dg.AssetKey, checks: Iterable[dg.AssetCheckSpec], *, is_by_session: bool) -> None:
-    """Note a table that ``module`` declares; tables that tests make up are not part of the graph."""
+def declare(
+    module: str, assets: dg.AssetsDefinition, key: dg.AssetKey, checks: Iterable[dg.AssetCheckSpec]
+) -> dg.AssetsDefinition:
+    """Note a table that ``module`` declares, and give ``assets`` back; tables that tests make up are not noted."""
     if module.startswith(_DEFS):
-        _tables[key] = PublishedTable(key, tuple(checks), is_by_session)
+        _tables[key] = PublishedTable(
+            key, frozenset(assets.asset_deps[key]), tuple(checks), assets.partitions_def is not None
+        )
+    return assets
 
 
 def published_tables() -> Iterator[PublishedTable]:
     """All tables of the graph, sorted by key. Complete once ``bentleybot_assets.defs`` is loaded."""
     return iter(sorted(_tables.values(), key=lambda table: tuple(table.key.path)))
+
+
+def tables_behind(key: dg.AssetKey) -> Iterator[PublishedTable]:
+    """All tables that a table is computed from, at first or second hand; sorted by key."""
+    behind: set[dg.AssetKey] = set()
+    ahead = set(_tables[key].deps)
+    while ahead:
+        behind |= ahead
+        ahead = {dep for found in ahead for dep in _tables[found].deps} - behind
+    return (table for table in published_tables() if table.key in behind)

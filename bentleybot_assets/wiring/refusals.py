@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.execution.plan.objects import StepFailureData
 
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
-from bentleybot_assets.wiring.published import PublishedTable, published_tables
+from bentleybot_assets.wiring.published import PublishedTable, tables_behind
 from bentleybot_assets.wiring.verdicts import verdicts
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ RUN_FAILED = "run_succeeds"
 
 _ORDERS = dg.AssetKey(["trading", "orders"])
 _REPORTS = "reports"
+_DESK = "desk"
+"""Stands for all tables, where nobody knows which one failed."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,13 @@ class Stop:
 
     Attributes:
         refusals: why nothing may be ordered, one line each; the ledger has them.
-        reports: which reports failed, and why. They come after the orders and stop no trading.
+        beside: what failed and no order stands on, such as reports and news, and why. It stops no trading.
         overtaken: what happened before another run let the session's orders through. That run looked at the checks
             itself, so a failure that is reported late, or once more, does not call its orders into question.
     """
 
     refusals: tuple[str, ...] = ()
-    reports: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     overtaken: tuple[str, ...] = ()
 
 
@@ -59,11 +61,12 @@ def refuse(instance: dg.DagsterInstance, run_id: str, session: date, ledger: Led
     """
     let_through = _materialised(instance, _ORDERS, session)
     is_own = let_through is not None and let_through.run_id == run_id
-    refusals, reports, overtaken = [], [], []
+    behind = {_name(table) for table in tables_behind(_ORDERS)} | {"/".join(_ORDERS.path), _DESK}
+    refusals, beside, overtaken = [], [], []
     for fault in _faults(instance, run_id, has_ordered=is_own):
         line = f"{fault.table}, {fault.check}: {fault.evidence}"
-        if fault.table.split("/")[0] == _REPORTS:
-            reports.append(line)
+        if fault.table not in behind:
+            beside.append(line)
         elif let_through is not None and not is_own and fault.at < let_through.timestamp:
             overtaken.append(line)
         else:
@@ -71,7 +74,7 @@ def refuse(instance: dg.DagsterInstance, run_id: str, session: date, ledger: Led
             ledger.record_refusal(
                 session, check=fault.check, table=fault.table, evidence=fault.evidence, dagster_run_id=run_id
             )
-    return Stop(tuple(refusals), tuple(reports), tuple(overtaken))
+    return Stop(tuple(refusals), tuple(beside), tuple(overtaken))
 
 
 def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledger: Ledger) -> None:
@@ -85,11 +88,7 @@ def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledge
     Raises:
         dagster.Failure: names each red check, its evidence and what to materialise.
     """
-    upstream = {
-        "/".join(table.key.path): table
-        for table in published_tables()
-        if table.key != _ORDERS and table.key.path[0] != _REPORTS
-    }
+    upstream = {_name(table): table for table in tables_behind(_ORDERS)}
     reasons = [*_red_checks(context.instance, upstream, session), *_unmended_errors(context, upstream, session, ledger)]
     if reasons:
         raise dg.Failure(
@@ -97,6 +96,10 @@ def require_no_red_check(context: dg.AssetExecutionContext, session: date, ledge
             "the table again.",
             allow_retries=False,
         )
+
+
+def _name(table: PublishedTable) -> str:
+    return "/".join(table.key.path)
 
 
 def _red_checks(instance: dg.DagsterInstance, upstream: dict[str, PublishedTable], session: date) -> Iterator[str]:
@@ -173,7 +176,7 @@ def _death(instance: dg.DagsterInstance, run_id: str, *, has_ordered: bool) -> _
     signs = {dg.DagsterEventType.RUN_START, dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS}
     last = instance.get_records_for_run(run_id, of_type=signs, limit=1, ascending=False).records
     return _Fault(
-        table=_REPORTS if has_ordered else "desk",
+        table=_REPORTS if has_ordered else _DESK,
         check=RUN_FAILED,
         evidence="The run ended before any step was recorded as failed.",
         at=last[0].timestamp if last else 0.0,

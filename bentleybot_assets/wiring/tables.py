@@ -130,8 +130,7 @@ def table_asset(
             *(domain_check_spec(key, check, blocking=True) for check in checks),
             *(domain_check_spec(key, check, blocking=False) for check in warnings),
         ]
-        declare(compute.__module__, key, check_specs, is_by_session=partitions_def is not None)
-        return dg.asset(
+        asset = dg.asset(
             key=key,
             group_name=key.path[0],
             owners=[OWNERS[key.path[0]]],
@@ -147,6 +146,7 @@ def table_asset(
             output_required=False,
             io_manager_key="warehouse_io",
         )(materialise)
+        return declare(compute.__module__, asset, key, check_specs)
 
     return decorate
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from bentleybot_assets.ledger.ledger import Ledger
-from bentleybot_assets.wiring import refusals
+from bentleybot_assets.wiring import published
 from bentleybot_assets.wiring.published import PublishedTable
 from bentleybot_assets.wiring.refusals import RUN_FAILED, Stop, refuse, require_no_red_check
 from bentleybot_assets_tests.ledger.sessions_of_work import FIRST, SECOND, intents, record, url_of
@@ -19,13 +19,15 @@ DAYS = dg.StaticPartitionsDefinition([DAY.isoformat(), NEXT_DAY.isoformat()])
 QUOTES, SPLITS = dg.AssetKey(["raw", "market", "quotes"]), dg.AssetKey(["raw", "market", "splits"])
 BARS, SCORES = dg.AssetKey(["market", "bars"]), dg.AssetKey(["signals", "scores"])
 ORDERS, BRIEF = dg.AssetKey(["trading", "orders"]), dg.AssetKey(["reports", "brief"])
-CHECKED = {"quotes": QUOTES, "splits": SPLITS, "bars": BARS, "scores": SCORES, "brief": BRIEF}
+POSTS = dg.AssetKey(["raw", "news", "posts"])
+CHECKED = {"quotes": QUOTES, "splits": SPLITS, "bars": BARS, "scores": SCORES, "brief": BRIEF, "posts": POSTS}
 KEYS = {**CHECKED, "orders": ORDERS}
+DEPS = {BARS: {QUOTES, SPLITS}, SCORES: {BARS}, ORDERS: {SCORES}, BRIEF: {ORDERS}}
 
 
 @dataclass
 class Desk:
-    """A connection of two streams, bars, scores by session, orders and a brief, that a test can make fail.
+    """A connection of two streams, bars, scores by session, orders, a brief and posts, that a test can make fail.
 
     Attributes:
         red: tables whose check fails.
@@ -106,7 +108,11 @@ class Desk:
         def brief() -> Iterator[object]:
             yield from self._results("brief")
 
-        return [connection, bars, scores, orders, brief]
+        @dg.multi_asset(specs=[dg.AssetSpec(POSTS, skippable=True)], check_specs=[spec(POSTS)])
+        def posts() -> Iterator[object]:
+            yield from self._results("posts")
+
+        return [connection, bars, scores, orders, brief, posts]
 
 
 def spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -116,11 +122,16 @@ def spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     by_session = {SCORES, ORDERS, BRIEF}
-    tables = [
-        PublishedTable(key, (spec(key),) if key != ORDERS else (), is_by_session=key in by_session)
+    tables = {
+        key: PublishedTable(
+            key,
+            frozenset(DEPS.get(key, set())),
+            (spec(key),) if key != ORDERS else (),
+            is_by_session=key in by_session,
+        )
         for key in KEYS.values()
-    ]
-    monkeypatch.setattr(refusals, "published_tables", lambda: iter(tables))
+    }
+    monkeypatch.setattr(published, "_tables", tables)
     with dg.DagsterInstance.ephemeral() as instance:
         yield Desk(instance, Ledger(url_of(tmp_path / "ledger.db")))
 
@@ -344,12 +355,15 @@ def test_orders_that_the_gate_stopped_are_refused_with_its_reason(desk: Desk) ->
     )
 
 
+@pytest.mark.parametrize("name", ["brief", "posts"])
 @pytest.mark.parametrize("fault", ["red", "broken"])
-def test_a_report_that_fails_leaves_no_refusal_and_is_named_with_its_reason(desk: Desk, fault: str) -> None:
-    setattr(desk, fault, {"brief"})
-    reason = {"red": "sound: brief is unsound", "broken": f"{RUN_FAILED}: RuntimeError: the source is down"}[fault]
+def test_a_table_that_fails_and_no_order_stands_on_leaves_no_refusal_and_is_named_with_its_reason(
+    desk: Desk, fault: str, name: str
+) -> None:
+    setattr(desk, fault, {name})
+    reason = {"red": f"sound: {name} is unsound", "broken": f"{RUN_FAILED}: RuntimeError: the source is down"}[fault]
 
-    assert desk.refuse(desk.run()) == Stop(reports=(f"reports/brief, {reason}",))
+    assert desk.refuse(desk.run()) == Stop(beside=(f"{'/'.join(KEYS[name].path)}, {reason}",))
     assert desk.ledger.refusals(DAY).is_empty()
     assert desk.ledger.orders(DAY).height == 1
 
@@ -363,7 +377,7 @@ def test_a_run_whose_process_died_before_the_orders_leaves_a_refusal(desk: Desk)
 def test_a_run_whose_process_died_after_the_orders_only_lacks_its_report(desk: Desk) -> None:
     stop = desk.refuse(died(desk, desk.run("quotes", "splits", "bars", "scores", "orders")))
     assert not stop.refusals
-    assert stop.reports
+    assert stop.beside
 
 
 def died(desk: Desk, result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:

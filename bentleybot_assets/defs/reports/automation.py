@@ -53,5 +53,5 @@ def run_blocked_sensor(
         return dg.SkipReason("The run decides no session.")
     stop = refuse(context.instance, run.run_id, date.fromisoformat(key), ledger.open())
     if not stop.refusals:
-        return dg.SkipReason(f"The run stopped no orders: {'; '.join(stop.reports + stop.overtaken)}")
+        return dg.SkipReason(f"The run stopped no orders: {'; '.join(stop.beside + stop.overtaken)}")
     return dg.RunRequest(run_key=f"brief_of_{run.run_id}", partition_key=key, tags={"data_mode": desk.data_mode})

@@ -20,10 +20,13 @@ from bentleybot_assets.defs.reports.automation import (
 from bentleybot_assets.deployment import resources_of
 from bentleybot_assets.resources.ledger import LedgerResource, SqliteLedgerResource
 from bentleybot_assets.settings import Settings
+from bentleybot_assets.wiring import published
+from bentleybot_assets.wiring.published import PublishedTable
 from bentleybot_assets_tests.defs.monitoring.failing import EVIDENCE, run_of
 
 NEW_YORK = ZoneInfo("America/New_York")
 SESSION = date(2022, 12, 28)
+AFTER_PRICES = ("trading/orders", "reports/daily_brief")
 
 
 def at_the_schedules_time(day: date) -> datetime:
@@ -65,6 +68,15 @@ def test_a_holiday_is_skipped_by_name(day: date) -> None:
     skipped = tick(day)
     assert isinstance(skipped, dg.SkipReason)
     assert skipped.skip_message.startswith(f"{day} is not a session")
+
+
+@pytest.fixture(autouse=True)
+def graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders stand on prices, the brief on both."""
+    prices, orders, brief = (dg.AssetKey(name.split("/")) for name in ("market/prices", *AFTER_PRICES))
+    deps = {prices: frozenset(), orders: frozenset({prices}), brief: frozenset({prices, orders})}
+    tables = {key: PublishedTable(key, behind, (), is_by_session=False) for key, behind in deps.items()}
+    monkeypatch.setattr(published, "_tables", tables)
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def instruments(*symbols: str) -> pl.DataFrame:
 @pytest.fixture
 def order(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Materialises the orders of the session from these tables; the gate has nothing against it."""
-    monkeypatch.setattr(refusals, "published_tables", lambda: iter(()))
+    monkeypatch.setattr(refusals, "tables_behind", lambda _: iter(()))
     upstream = [
         dg.AssetSpec(["trading", "target_weights"], partitions_def=sessions).with_io_manager_key("warehouse_io"),
         dg.AssetSpec(["market", "instruments"]).with_io_manager_key("warehouse_io"),
