@@ -120,7 +120,8 @@ def open_dagster(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def _connections(settings: Settings) -> dict[str, Connection]:
     # Market data know only today's symbols: one that left may have been renamed, or belong to another company now.
     symbols = [e.symbol for e in settings.watchlist if settings.data_mode == "sample" or e.valid_to is None]
+    given: dict[str, dict[str, Any]] = {"market": {"symbols": symbols}}
     return {
-        name: Connection(source=connection.source, config={"symbols": symbols, **connection.config})
+        name: Connection(source=connection.source, config={**given.get(name, {}), **connection.config})
         for name, connection in settings.connections.items()
     }

@@ -46,7 +46,11 @@ CONFIG_FILE = "bentleybot.yaml"
 _NOT_SETTINGS = frozenset({"BENTLEYBOT_CONFIG", "BENTLEYBOT_FIXTURES"})
 """Names with our prefix that are no setting: the file to read, and where the tests find recordings."""
 
-_SOURCES = {"market": "bentleybot_assets.connectors.market.source:MarketSource"}
+_SOURCES = {
+    "market": "bentleybot_assets.connectors.market.source:MarketSource",
+    "portfolio": "bentleybot_assets.connectors.portfolio.source:PortfolioSource",
+    "news": "bentleybot_assets.connectors.news.source:NewsSource",
+}
 """The Airbyte source behind a connection that does not name one."""
 
 _DATA_MODES = ("sample", "yahoo")
@@ -265,7 +269,9 @@ class Settings(BaseSettings):
     sessions_start: date = date(2022, 1, 3)
     watchlist: tuple[WatchlistEntry, ...] = Field(min_length=1)
     connections: dict[str, Connection] = Field(
-        default_factory=lambda: {"market": Connection(source=_SOURCES["market"], config={"mode": "sample"})}
+        default_factory=lambda: {
+            name: Connection(source=source, config={"mode": "sample"}) for name, source in _SOURCES.items()
+        }
     )
     account: Account = Field(default_factory=Account)
     policy: Policy = Field(default_factory=Policy)

@@ -131,10 +131,15 @@ def sync_streams(
 ) -> Iterator[Any]:
     """Sync the selected streams of a connection; yield their check results and materialisations.
 
+    A connection that the settings leave out is not read: nothing of it is materialised.
+
     Raises:
         NotPublishedError: a delivery was refused whole; its check results were yielded before.
         SyncError: the connection could not be read; so were they.
     """
+    if not airbyte.has(connection):
+        context.log.warning("Connection %s is not in the settings: nothing is read.", connection)
+        return
     selected = [stream for stream in streams if stream.key in context.selected_asset_keys]
     contracts = {stream.name: stream.contract for stream in selected}
     context.log.info("%s: reading %s.", connection, ", ".join(contracts))

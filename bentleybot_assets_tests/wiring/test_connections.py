@@ -44,7 +44,7 @@ def run(warehouse: WarehouseResource, *keys: dg.AssetKey, connection: Connection
         [ASSETS],
         selection=list(keys),
         resources={
-            "airbyte": EmbeddedAirbyte(connections={"market": connection}),
+            "airbyte": EmbeddedAirbyte(connections={"market": connection} if connection else {}),
             "warehouse": warehouse,
             "warehouse_io": WarehouseIOManager(warehouse=warehouse),
         },
@@ -153,3 +153,10 @@ def test_a_sync_that_fails_says_so_in_a_check_of_each_stream(warehouse: Warehous
         (ACTIONS, "last_sync_succeeded"),
     }
     assert all("its source nowhere.to_be:Found cannot be loaded" in str(check.description) for check in failed)
+
+
+def test_a_connection_that_the_settings_leave_out_is_not_read(warehouse: WarehouseResource) -> None:
+    result = run(warehouse, BARS, ACTIONS, connection=None)
+    assert result.success
+    assert result.get_asset_materialization_events() == []
+    assert result.get_asset_check_evaluations() == []

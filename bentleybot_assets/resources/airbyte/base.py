@@ -83,6 +83,10 @@ class Airbyte(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
     """Reads the connections of this deployment."""
 
     @abstractmethod
+    def has(self, connection: str) -> bool:
+        """Whether the deployment has such a connection at all."""
+
+    @abstractmethod
     def sync(
         self,
         connection: str,

@@ -60,6 +60,10 @@ class EmbeddedAirbyte(Airbyte):
 
     connections: dict[str, Connection]
 
+    def has(self, connection: str) -> bool:
+        """See :class:`Airbyte`."""
+        return connection in self.connections
+
     def sync(
         self,
         connection: str,
