@@ -30,8 +30,9 @@ from airbyte_cdk.models import (
 from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import Stream
 
-from bentleybot_assets.connectors.market.records import Mark, Record, bar_times, to_records
-from bentleybot_assets.connectors.market.source import MarketStream
+from bentleybot_assets.connectors.feeds import Mark, Record
+from bentleybot_assets.connectors.market.records import bar_times, to_records
+from bentleybot_assets.connectors.streams import PartedStream
 from bentleybot_assets.contracts.raw.market import DailyBars
 from bentleybot_assets.contracts.sessions import sessions_between
 
@@ -44,6 +45,7 @@ _CONSTANTS: Record = {
     "fetched_at": "2022-01-01T00:00:00Z",
     "source": "synthetic",
     "source_version": "1",
+    "extra": None,
 }
 
 
@@ -54,9 +56,6 @@ class SyntheticFeed:
         self.symbols = tuple(f"S{number:04d}" for number in range(symbols))
         self._sessions = pl.Series(sessions_between(_FIRST_DAY, _LAST_DAY)[:sessions], dtype=pl.Date)
         self._times = bar_times(self._sessions)
-
-    def check(self) -> None:
-        """There is nothing that could be missing."""
 
     def daily_bars(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:  # noqa: ARG002
         """All bars of a symbol, however far it was read."""
@@ -75,10 +74,6 @@ class SyntheticFeed:
         ).hstack(self._times)
         return to_records(frame, {**_CONSTANTS, "symbol": symbol}), {"session": str(self._sessions[-1])}
 
-    def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:  # noqa: ARG002
-        """There are none."""
-        return (), None
-
 
 class SyntheticSource(AbstractSource):
     """One stream, ``daily_bars``; ``symbols`` and ``sessions`` in the configuration say how many."""
@@ -95,7 +90,8 @@ class SyntheticSource(AbstractSource):
     def streams(self, config: Mapping[str, Any]) -> list[Stream]:
         """The stream."""
         feed = SyntheticFeed(config["symbols"], config["sessions"])
-        return [MarketStream(DailyBars, "session", feed, feed.daily_bars, mode="synthetic", start_date=str(_FIRST_DAY))]
+        kept = {"mode": "synthetic", "start_date": str(_FIRST_DAY)}
+        return [PartedStream(DailyBars, "session", feed.symbols, feed.daily_bars, **kept)]
 
 
 class PipedSource(SyntheticSource):

@@ -14,7 +14,8 @@ import polars as pl
 
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.core.audit import audit
-from bentleybot_assets.resources.airbyte.base import StreamResult, SyncResult
+from bentleybot_assets.resources.airbyte.base import StreamResult, SyncError, SyncResult
+from bentleybot_assets.resources.airbyte.drift import faults_of, new_fields
 from bentleybot_assets.resources.airbyte.records import MalformedRecordsError, normalise
 from bentleybot_assets.warehouse.base import Warehouse
 
@@ -57,6 +58,20 @@ class Deliveries:
         self._told_at = time.monotonic()
         self.state: dict[str, Any] = warehouse.connection_state(connection)
         self.result = SyncResult(0, {name: StreamResult() for name in streams})
+
+    def expect(self, stream: str, offered: Mapping[str, Any]) -> None:
+        """Note how the source declares a stream: fields it has beyond the contract's are reported.
+
+        Raises:
+            SyncError: it has not all of them, or as other types.
+        """
+        contract = self._streams[stream]
+        if faults := faults_of(contract, offered):
+            raise SyncError(
+                f"{self._connection}, stream {stream}: {'; '.join(faults)}. Mend the source, or change what "
+                f"{'/'.join(contract.asset_key())} declares."
+            )
+        self._report_undeclared(stream, new_fields(contract, offered))
 
     def add(self, stream: str, record: dict[str, Any]) -> None:
         """Keep a record until its delivery is committed."""
@@ -113,14 +128,18 @@ class Deliveries:
         except MalformedRecordsError as error:
             result.faults = error.faults
             return None
-        if news := undeclared - result.undeclared:
-            self._log.warning(
-                "%s: the source delivers fields of %s that have no column: %s. They are kept in `extra`.",
-                self._connection,
-                name,
-                ", ".join(sorted(news)),
-            )
-            result.undeclared |= news
+        self._report_undeclared(name, undeclared)
         outcome = audit(contract, frame)
         result.faults = outcome.faults
         return outcome.published
+
+    def _report_undeclared(self, stream: str, fields: set[str]) -> None:
+        told = self.result.streams[stream].undeclared
+        if news := fields - told:
+            told |= news
+            self._log.warning(
+                "%s: the source has fields of %s without a column: %s. They are kept in `extra`.",
+                self._connection,
+                stream,
+                ", ".join(sorted(news)),
+            )

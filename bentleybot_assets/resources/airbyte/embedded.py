@@ -77,6 +77,8 @@ class EmbeddedAirbyte(Airbyte):
             catalog = source.catalog(streams)
             cursors = {item.stream.name: item.cursor_field[0] for item in catalog.streams if item.cursor_field}
             deliveries = Deliveries(connection, streams, cursors, warehouse, log)
+            for item in catalog.streams:
+                deliveries.expect(item.stream.name, item.stream.json_schema)
             for message in source.read(catalog, deliveries.state):
                 if message.record is not None:
                     deliveries.add(message.record.stream, message.record.data)

@@ -53,9 +53,9 @@ class MalformedRecordsError(ValueError):
 def normalise(contract: type[RawContract], records: Sequence[Record]) -> tuple[pl.DataFrame, set[str]]:
     """The records as a frame with the contract's columns and types, in their order, and fields it has no column for.
 
-    Every record must have the contract's columns, nulls written out; what it has beyond them goes into ``extra``.
-    Nothing is coerced: texts in ISO form become dates and UTC instants, JSON's whole numbers become floating point,
-    and a null stays null in any column.
+    What a record has beyond the contract's columns goes into ``extra``. A column that may be null may be left out, as
+    the protocol's own writer does with nulls. Nothing is coerced: texts in ISO form become dates and UTC instants,
+    JSON's whole numbers become floating point, and a null stays null in any column.
 
     Raises:
         MalformedRecordsError: a record lacks a column or has one too many, or a value is not of its column's
@@ -68,7 +68,8 @@ def normalise(contract: type[RawContract], records: Sequence[Record]) -> tuple[p
         if lacking := _shape_faults(contract, records):
             raise MalformedRecordsError(lacking)
         undeclared = {name for record in records for name in record.keys() - schema.keys()}
-        records = [_with_extra(record, record.keys() - schema.keys()) for record in records]
+        blank = dict.fromkeys(schema)
+        records = [_with_extra({**blank, **record}, record.keys() - schema.keys()) for record in records]
     columns, faults = [], []
     for name, dtype in schema.items():
         values = [record[name] for record in records]
@@ -105,16 +106,16 @@ def _with_extra(record: Record, undeclared: AbstractSet[str]) -> Record:
 
 
 def _shape_faults(contract: type[RawContract], records: Sequence[Record]) -> list[Fault]:
-    """One fault per column that some record lacks."""
-    declared = contract.polars_schema().keys()
+    """One fault per column that some record lacks and must have."""
+    required = {name for name, column in contract.to_schema().columns.items() if not column.nullable}
     faults: dict[str, Fault] = {}
     for record in records:
-        for column in declared - record.keys() - faults.keys():
+        for column in required - record.keys() - faults.keys():
             faults[column] = Fault(
                 "column_exists",
                 column,
                 f"{_where(contract, record)}: column {column} is missing, value none; the rule is that every "
-                "record has every column, null where it has no value. Deliver it, or change the contract.",
+                "record has every column that may not be null. Deliver it, or change the contract.",
             )
     return [faults[column] for column in sorted(faults)]
 

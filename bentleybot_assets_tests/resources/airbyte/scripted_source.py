@@ -10,8 +10,14 @@ from airbyte_cdk.models import ConnectorSpecification
 from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import CheckpointMixin, Stream
 
+from bentleybot_assets.connectors.schema import json_schema
+from bentleybot_assets.contracts._base import contract_for
+
 SCRIPT: dict[str, list[list[dict[str, Any]] | Exception]] = {}
 """Stream to batches; a STATE follows each batch. An exception in place of a batch is raised."""
+
+DECLARED: dict[str, Any] = {}
+"""What the streams' schemas have beside, or instead of, what their contracts declare."""
 
 SPECIFICATION = {
     "type": "object",
@@ -30,7 +36,8 @@ class ScriptedStream(Stream, CheckpointMixin):
         self._state: dict[str, Any] = {}
 
     def get_json_schema(self) -> Mapping[str, Any]:
-        return {"type": "object", "properties": {}}
+        contract = contract_for(["raw", "market", self.name])
+        return json_schema(contract) | {"properties": {**json_schema(contract)["properties"], **DECLARED}}
 
     @property
     def state(self) -> MutableMapping[str, Any]:

@@ -185,12 +185,12 @@ def test_yahoo_reaches_the_log_through_the_same_runner(warehouse):
 
 def missing_column():
     record = bar(symbol="KO")
-    del record["volume"]
+    del record["currency"]
     return [record]
 
 
 REFUSED = {
-    "missing column": (missing_column(), ("column_exists", "volume", "symbol=KO", "is missing")),
+    "missing column": (missing_column(), ("column_exists", "currency", "symbol=KO", "is missing")),
     "wrong type": ([bar(symbol="KO", close="x")], ("column_type", "close", "symbol=KO", "'x'", "a number")),
     "unknown basis": (
         [bar(symbol="KO", price_basis="guessed")],
@@ -369,3 +369,11 @@ logging.getLogger().warning("still here")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "OURS still here"
     assert '"type":"LOG"' not in done.stdout
+
+
+def test_a_stream_that_changed_its_fields_fails_before_anything_is_read(warehouse, script, monkeypatch):
+    script["daily_bars"] = [[bar()]]
+    monkeypatch.setattr(scripted_source, "DECLARED", {"close": {"type": "string"}})
+    with pytest.raises(SyncError, match=r"^market, stream daily_bars: its field close is string, not number\. Mend"):
+        scripted().sync("market", BARS, warehouse, LOG)
+    assert deliveries(warehouse) == []
