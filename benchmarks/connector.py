@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks import dlt
+from benchmarks._environment import UnavailableError, environment
 from benchmarks._measure import (
     Bar,
     Case,
@@ -48,6 +51,7 @@ def measure(options: Options) -> Report:
             warm_up={"mode": "sample", "symbols": ["FB"]},
         ),
         "piped": function_case("JSON pipe, synthetic, both ends", sync, source=_PIPED, config=size, streams=bars),
+        **_dlt_case(size),
         "start": Case("start of a process of the piped source", (sys.executable, "-m", "benchmarks.synthetic", "spec")),
     }
     samples = take_turns(cases, options.pick(3, 1))
@@ -63,10 +67,31 @@ def measure(options: Options) -> Report:
         # A start each for spec, discover and read: mostly imports, of which the embedded side needs none of its own.
         Line("JSON pipe less its processes' starts / embedded runner", (piped - 3 * start) / embedded, "x"),
     ]
+    if "dlt" in samples:
+        lines.append(Line("dlt, from dicts to Parquet", _throughput(samples["dlt"]), "records/CPU s"))
+        lines.append(Line("dlt / embedded runner", samples["dlt"].median / embedded, "x"))
     records = (
         f"{samples['synthetic'].told['records']:,} synthetic, {samples['sample'].told['records']:,} sample records"
     )
     return Report("connector", f"{records}, from source to committed raw log", tuple(lines))
+
+
+def _dlt_case(size: dict[str, int]) -> dict[str, Case]:
+    """dlt with the synthetic records, made beforehand; nothing where it cannot be installed."""
+    from benchmarks.synthetic import SyntheticFeed
+
+    try:
+        python = environment("dlt")
+    except UnavailableError as error:
+        print(f"dlt is left out: {error}", file=sys.stderr)
+        return {}
+    feed = SyntheticFeed(**size)
+    records = work_folder() / "synthetic.jsonl"
+    with records.open("w", encoding="utf-8") as lines:
+        for symbol in feed.symbols:
+            lines.writelines(f"{json.dumps(record)}\n" for record in feed.daily_bars(symbol, None)[0])
+    arguments = {"records": str(records), "work": str(work_folder())}
+    return {"dlt": function_case("dlt, the synthetic records read before", dlt.load, python=python, **arguments)}
 
 
 def generator(section: Section, symbols: int, sessions: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks import pyqlib
+from benchmarks._environment import UnavailableError, environment
 from benchmarks._measure import (
     Bar,
     Case,
@@ -168,14 +169,14 @@ def _bare_features() -> dict[str, pl.Expr]:
 def _qlib_cases(bars: Stored, servers: ExitStack) -> tuple[dict[str, Case], dict[str, str]]:
     """The cases that this machine can run, and why it cannot run the others."""
     try:
-        python = pyqlib.environment()
-    except pyqlib.UnavailableError as error:
+        python = environment("pyqlib")
+    except UnavailableError as error:
         return {}, dict.fromkeys(("qlib", "qlib_cache"), str(error))
     common: dict[str, Any] = {"python": python, "data": str(bars.qlib)}
     cases = {"qlib": function_case("Qlib: without cache", pyqlib.no_cache, **common)}
     try:
         port = servers.enter_context(pyqlib.redis())
-    except pyqlib.UnavailableError as error:
+    except UnavailableError as error:
         return cases, {"qlib_cache": str(error)}
     case = function_case("Qlib: warm dataset cache", pyqlib.dataset_cache, **common, redis_port=port)
     return {**cases, "qlib_cache": case}, {}

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from benchmarks._environment import UnavailableError
 from benchmarks._measure import Section, work_folder
-
-LOCK = Path(__file__).with_name("pyqlib.lock")
-"""pyqlib, pandas and tables (which Qlib's dataset cache needs and does not ask for), with hashes."""
 
 EXPRESSIONS = {
     **{f"ret{n}": f"$close/Ref($close,{n})-1" for n in (1, 5, 20, 60)},
@@ -29,40 +23,6 @@ EXPRESSIONS = {
     "corr20": "Corr($close,Log($volume+1),20)",
     "stoch14": "($close-Min($low,14))/(Max($high,14)-Min($low,14))",
 }
-
-
-class UnavailableError(Exception):
-    """Something that this comparison needs is not on this machine."""
-
-
-def environment() -> Path:
-    """The Python of an environment that holds :data:`LOCK`, made if it is not there.
-
-    Raises:
-        UnavailableError: there is no uv, or the packages cannot be installed.
-    """
-    folder = work_folder() / "pyqlib-venv"
-    python = folder / "bin" / "python"
-    stamp = folder / "lock.sha256"
-    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    beside = Path(sys.executable).with_name("uv")
-    uv = str(beside) if beside.exists() else shutil.which("uv")
-    if uv is None:
-        raise UnavailableError("pyqlib needs uv for an environment of its own: pip install uv")
-    shutil.rmtree(folder, ignore_errors=True)
-    variables = {"UV_SYSTEM_CERTS": "1", **os.environ}
-    install = [uv, "pip", "install", "--quiet", "--python", str(python), "--compile-bytecode"]
-    for command in (
-        [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-        [*install, "--require-hashes", "-r", str(LOCK)],
-    ):
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise UnavailableError(f"pyqlib could not be installed: {done.stderr.strip()[-300:]}")
-    stamp.write_text(wanted)
-    return python
 
 
 @contextmanager
