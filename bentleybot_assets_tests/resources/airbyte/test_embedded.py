@@ -377,3 +377,15 @@ def test_a_stream_that_changed_its_fields_fails_before_anything_is_read(warehous
     with pytest.raises(SyncError, match=r"^market, stream daily_bars: its field close is string, not number\. Mend"):
         scripted().sync("market", BARS, warehouse, LOG)
     assert deliveries(warehouse) == []
+
+
+def test_a_long_sync_says_how_far_it_is(warehouse, monkeypatch, caplog):
+    monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0)
+    with caplog.at_level(logging.INFO, logger=LOG.name):
+        market(symbols=["FB", "IBM"]).sync("market", BARS, warehouse, LOG)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "market: 196 records of daily_bars so far.",
+        "market: 3466 records of daily_bars so far.",
+        "market: delivery 1 has 3466 records of daily_bars.",
+    ]
