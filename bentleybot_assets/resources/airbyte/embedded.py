@@ -113,10 +113,10 @@ class _Source:
         self._spec = self._source.spec(_SOURCE_LOG)
         from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
+        # As the cdk's own entry point does: so sources keep them out of what they say and out of their STATE, and can add
+        # what the cdk does not find.
         secrets = get_secrets(self._spec.connectionSpecification, self._config)
-        self._secrets = sorted((str(secret) for secret in secrets if secret), key=len, reverse=True)
-        # As the cdk's own entry point does: so sources keep them out of what they say and out of their STATE.
-        update_secrets(self._secrets)
+        update_secrets(sorted((str(secret) for secret in secrets if secret), key=len, reverse=True))
 
     def check(self) -> str | None:
         """What the source finds wrong with its configuration, or with what it connects to; None if nothing."""
@@ -218,10 +218,11 @@ class _Source:
             # Without `from error`: its text may hold a secret.
             raise SyncError(self._redacted(f"{self._connection}: {error}")) from None
 
-    def _redacted(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "****")
-        return text
+    @staticmethod
+    def _redacted(text: str) -> str:
+        from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
+
+        return filter_secrets(text)
 
 
 def _sent(connection: str, state: AirbyteStateMessage) -> tuple[str, dict[str, Any]]:
