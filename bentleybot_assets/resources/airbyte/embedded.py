@@ -113,8 +113,8 @@ class _Source:
         self._spec = self._source.spec(_SOURCE_LOG)
         from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
-        # As the cdk's own entry point does: so sources keep them out of what they say and out of their STATE, and can add
-        # what the cdk does not find.
+        # As the cdk's own entry point does: so sources keep them out of what they say and out of their STATE, and can
+        # add what the cdk does not find.
         secrets = get_secrets(self._spec.connectionSpecification, self._config)
         update_secrets(sorted((str(secret) for secret in secrets if secret), key=len, reverse=True))
 
