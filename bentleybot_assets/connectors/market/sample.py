@@ -9,8 +9,8 @@ skfolio/factors_dataset  5 factor ETFs, 2014-2022    closes adjusted for splits 
 bokeh_sampledata/stocks  IBM, GOOG, FB, 2000-2013    unadjusted OHLCV, and an adjusted close
 =======================  ==========================  ========================================================
 
-bokeh's AAPL and MSFT are left out: a symbol has one source. The files are read where they lie, without
-importing their packages, which would load scikit-learn and bokeh.
+bokeh's AAPL and MSFT are left out: a symbol has one source. Hourly bars, exchange rates and rates of bills are
+``sample_rates``.
 
 Nobody saw these records arrive, so ``available_at`` follows the publication rule, and ``fetched_at`` is the
 instant at which the data set's last bar became available: the log is the same on every machine and every day.
@@ -18,18 +18,18 @@ instant at which the data set's last bar became available: the log is the same o
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
 from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, iso
+from bentleybot_assets.connectors.market import sample_rates
+from bentleybot_assets.connectors.market.recordings import Recording
 from bentleybot_assets.connectors.market.records import action_times, bar_times, to_records
-from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.raw._base import RawContract
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars, FxRates, HourlyBars, RiskFreeRates
 from bentleybot_assets.contracts.sessions import DATA_DELAY, close_at
 
 SAMPLE_LAST_SESSION = date(2022, 12, 28)
@@ -49,48 +49,24 @@ _INFERRED_DECIMALS = 6
 
 
 @dataclass(frozen=True)
-class _DataSet:
-    """One file of an installed package; ``price_basis`` says what its prices are adjusted for."""
+class _DataSet(Recording):
+    """A file of daily bars; ``price_basis`` says what its prices are adjusted for."""
 
-    name: str
-    package: str
-    path: str
     symbols: tuple[str, ...]
-    last_session: date
     price_basis: str
 
-    @property
-    def fetched_at(self) -> str:
-        """The instant of the recording: when its last bar became available."""
-        return iso(close_at(self.last_session) + DATA_DELAY)
 
-    @property
-    def source_version(self) -> str:
-        """Version of the installed package."""
-        return importlib.metadata.version(self.package)
-
-    def read(self) -> pl.DataFrame:
-        """The file as it stands.
-
-        Raises:
-            ConfigError: the package or the file is not there; the message says what to install.
-        """
-        found = importlib.util.find_spec(self.package)
-        for folder in (found.submodule_search_locations or ()) if found else ():
-            if Path(folder, self.path).is_file():
-                return pl.read_csv(Path(folder, self.path), try_parse_dates=True)
-        raise ConfigError(
-            f"The sample reads {self.path} from the package {self.package}, but it is not there. "
-            f"Install the package: pip install {self.package}."
-        )
+def _until(session: date) -> str:
+    """The instant of a recording that ends with ``session``: when its last bar became available."""
+    return iso(close_at(session) + DATA_DELAY)
 
 
 _OHLCV = _DataSet(
     name="bokeh_sampledata/stocks",
     package="bokeh_sampledata",
     path="_data/stocks.csv.gz",
+    fetched_at=_until(date(2013, 3, 1)),
     symbols=("FB", "GOOG", "IBM"),
-    last_session=date(2013, 3, 1),
     price_basis="unadjusted",
 )
 _DATA_SETS = (
@@ -98,27 +74,27 @@ _DATA_SETS = (
         name="skfolio/sp500_dataset",
         package="skfolio",
         path="datasets/data/sp500_dataset.csv.gz",
+        fetched_at=_until(SAMPLE_LAST_SESSION),
         symbols=(
             *("AAPL", "AMD", "BAC", "BBY", "CVX", "GE", "HD", "JNJ", "JPM", "KO"),
             *("LLY", "MRK", "MSFT", "PEP", "PFE", "PG", "RRC", "UNH", "WMT", "XOM"),
         ),
-        last_session=SAMPLE_LAST_SESSION,
         price_basis="fully_adjusted",
     ),
     _DataSet(
         name="skfolio/sp500_index",
         package="skfolio",
         path="datasets/data/sp500_index.csv.gz",
+        fetched_at=_until(SAMPLE_LAST_SESSION),
         symbols=(_INDEX,),
-        last_session=SAMPLE_LAST_SESSION,
         price_basis="fully_adjusted",
     ),
     _DataSet(
         name="skfolio/factors_dataset",
         package="skfolio",
         path="datasets/data/factors_dataset.csv.gz",
+        fetched_at=_until(SAMPLE_LAST_SESSION),
         symbols=("MTUM", "QUAL", "SIZE", "USMV", "VLUE"),
-        last_session=SAMPLE_LAST_SESSION,
         price_basis="fully_adjusted",
     ),
     _OHLCV,
@@ -136,32 +112,53 @@ _DATA_SET_OF = {symbol: data_set for data_set in _DATA_SETS for symbol in data_s
 
 
 class SampleFeed:
-    """The ``sample`` mode.
+    """The ``sample`` mode. What is not named is read whole.
 
     Args:
-        symbols: which to read; empty means every recorded one.
-        start_date: first session to read.
+        symbols: daily bars and corporate actions to read; empty means every recorded one.
+        start_date: first day to read.
+        hourly_symbols: hourly bars to read; empty means every recorded one.
+        fx_pairs: exchange rates to read; empty means every recorded one.
+        risk_free_series: rates of bills to read; empty means every recorded one.
     """
 
-    def __init__(self, symbols: Sequence[str], start_date: date) -> None:
-        self._symbols = tuple(symbols) or tuple(sorted(_DATA_SET_OF))
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        start_date: date,
+        *,
+        hourly_symbols: Sequence[str] = (),
+        fx_pairs: Sequence[str] = (),
+        risk_free_series: Sequence[str] = (),
+    ) -> None:
+        self.symbols = tuple(symbols) or tuple(sorted(_DATA_SET_OF))
+        self.hourly_symbols = tuple(hourly_symbols) or (sample_rates.FX_SYMBOL,)
+        self.fx_pairs = tuple(fx_pairs) or (sample_rates.FX_PAIR,)
+        self.risk_free_series = tuple(risk_free_series) or (sample_rates.BILL_SERIES,)
         self._start = start_date.isoformat()
         self._tables: dict[_DataSet, pl.DataFrame] = {}
 
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """See :class:`Feed`."""
-        return self._symbols
-
     def check(self) -> None:
         """See :class:`Feed`."""
-        for data_set in {_data_set(symbol) for symbol in self._symbols}:
+        for data_set in {_data_set(symbol) for symbol in self.symbols}:
             data_set.read()
+        for symbol in self.hourly_symbols:
+            _require("hourly_symbols", symbol, sample_rates.FX_SYMBOL)
+        for pair in self.fx_pairs:
+            _require("fx_pairs", pair, sample_rates.FX_PAIR)
+        for series in self.risk_free_series:
+            _require("risk_free_series", series, sample_rates.BILL_SERIES)
+        sample_rates.FX.read()
+        sample_rates.BILLS.read()
 
     def daily_bars(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`Feed`."""
         data_set = _data_set(symbol)
-        constants = _constants(symbol, data_set, DailyBars) | {"price_basis": data_set.price_basis}
+        constants = _constants(data_set, DailyBars) | {
+            "symbol": symbol,
+            "currency": "USD",
+            "price_basis": data_set.price_basis,
+        }
         return self._after(mark, "session", self._bars(symbol), constants)
 
     def corporate_actions(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
@@ -169,12 +166,40 @@ class SampleFeed:
         data_set = _data_set(symbol)
         if data_set is not _OHLCV:
             return (), mark
-        constants = _constants(symbol, data_set, CorporateActions) | {
+        constants = _constants(data_set, CorporateActions) | {
+            "symbol": symbol,
+            "currency": "USD",
             "action": "dividend",
             "is_withdrawn": False,
             "source": f"{data_set.name}, inferred from adjusted close",
         }
         return self._after(mark, "ex_date", _inferred_dividends(self._bars(symbol)), constants)
+
+    def hourly_bars(self, symbol: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`."""
+        _require("hourly_symbols", symbol, sample_rates.FX_SYMBOL)
+        constants = _constants(sample_rates.FX, HourlyBars) | {
+            "symbol": symbol,
+            "currency": sample_rates.FX_PAIR[3:],
+            "price_basis": "unadjusted",
+        }
+        return self._after(mark, "bar_at", sample_rates.hourly_bars(), constants)
+
+    def fx_rates(self, pair: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`. Derived from the hourly bars."""
+        _require("fx_pairs", pair, sample_rates.FX_PAIR)
+        constants = _constants(sample_rates.FX, FxRates) | {
+            "base_currency": pair[:3],
+            "quote_currency": pair[3:],
+            "source": f"{sample_rates.FX.name}, last hour's close by New York's",
+        }
+        return self._after(mark, "rate_date", sample_rates.fx_rates(), constants)
+
+    def risk_free_rates(self, series: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`."""
+        _require("risk_free_series", series, sample_rates.BILL_SERIES)
+        constants = _constants(sample_rates.BILLS, RiskFreeRates) | {"series": series, "currency": "USD"}
+        return self._after(mark, "rate_date", sample_rates.risk_free_rates(), constants)
 
     def _after(
         self, mark: Mark | None, cursor: str, rows: pl.DataFrame, constants: Record
@@ -200,7 +225,7 @@ class SampleFeed:
         """The file with contract names and times; symbols side by side, or below each other (OHLCV)."""
         if data_set not in self._tables:
             table = data_set.read()
-            table = table.hstack(bar_times(table["Date"])).with_columns(pl.col("Date").dt.to_string("iso"))
+            table = table.hstack(bar_times(table["Date"].str.to_date()))
             self._tables[data_set] = table.rename(_COLUMNS, strict=False)
         return self._tables[data_set]
 
@@ -215,16 +240,15 @@ def _data_set(symbol: str) -> _DataSet:
         ) from None
 
 
-def _constants(symbol: str, data_set: _DataSet, contract: type[DailyBars | CorporateActions]) -> Record:
-    """What all records of a symbol share; every other column null until a row fills it."""
-    return dict.fromkeys(contract.polars_schema()) | {
-        "symbol": symbol,
-        "currency": "USD",
-        "is_modelled": True,
-        "fetched_at": data_set.fetched_at,
-        "source": data_set.name,
-        "source_version": data_set.source_version,
-    }
+def _require(setting: str, named: str, recorded: str) -> None:
+    """Raise ConfigError unless the only one that is recorded was named."""
+    if named != recorded:
+        raise ConfigError(f"The sample has no {named}. Take it out of `{setting}`, or use {recorded}.")
+
+
+def _constants(recording: Recording, contract: type[RawContract]) -> Record:
+    """What all records of a recording share; every other column null until a row fills it."""
+    return dict.fromkeys(contract.polars_schema()) | recording.provenance()
 
 
 def _inferred_dividends(bars: pl.DataFrame) -> pl.DataFrame:

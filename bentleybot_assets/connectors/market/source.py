@@ -17,10 +17,11 @@ from airbyte_cdk.sources.streams import Stream
 from bentleybot_assets.connectors.feeds import ConfigError, TransientError
 from bentleybot_assets.connectors.market.records import Feed
 from bentleybot_assets.connectors.market.sample import SampleFeed
-from bentleybot_assets.connectors.market.yahoo import YahooFeed
+from bentleybot_assets.connectors.market.sample_rates import BILL_SERIES
+from bentleybot_assets.connectors.market.yahoo import BILLS, YahooFeed
 from bentleybot_assets.connectors.streams import PartedStream, traced
 from bentleybot_assets.contracts._base import SYMBOL_PATTERN
-from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars, FxRates, HourlyBars, RiskFreeRates
 from bentleybot_assets.contracts.sessions import FIRST_DAY
 from bentleybot_assets.contracts.trading import DATA_MODES
 
@@ -49,14 +50,45 @@ _SPECIFICATION: dict[str, Any] = {
             "default": [],
             "order": 1,
         },
+        "hourly_symbols": {
+            "type": "array",
+            "items": {"type": "string", "pattern": SYMBOL_PATTERN},
+            "uniqueItems": True,
+            "title": "Hourly symbols",
+            "description": "Instruments to read hourly bars of; Yahoo keeps those of the last two years. None means "
+            "none, but in mode sample all.",
+            "default": [],
+            "order": 2,
+        },
+        "fx_pairs": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^[A-Z]{6}$"},
+            "uniqueItems": True,
+            "title": "Exchange rates",
+            "description": "Pairs of currencies: EURUSD is what one euro costs in dollars. None means none, but in "
+            "mode sample all.",
+            "examples": [["EURUSD"]],
+            "default": [],
+            "order": 3,
+        },
+        "risk_free_series": {
+            "type": "array",
+            "items": {"type": "string", "enum": [*BILLS, BILL_SERIES]},
+            "uniqueItems": True,
+            "title": "Risk-free rates",
+            "description": f"Series of Treasury bills: {', '.join(BILLS)} from Yahoo, {BILL_SERIES} in mode sample. "
+            "None means none, but in mode sample all.",
+            "default": [],
+            "order": 4,
+        },
         "start_date": {
             "type": "string",
             "format": "date",
             "pattern": r"^\d{4}-\d{2}-\d{2}$",
             "title": "Start date",
-            "description": f"First session to read, not before {FIRST_DAY}.",
+            "description": f"First day to read, not before {FIRST_DAY}.",
             "default": FIRST_DAY.isoformat(),
-            "order": 2,
+            "order": 5,
         },
         "lookback_sessions": {
             "type": "integer",
@@ -64,7 +96,7 @@ _SPECIFICATION: dict[str, Any] = {
             "title": "Look-back",
             "description": "Yahoo only: sessions that each sync reads again, for restated values.",
             "default": _DEFAULT_LOOKBACK,
-            "order": 3,
+            "order": 6,
         },
         "base_url": {
             "type": ["string", "null"],
@@ -72,14 +104,14 @@ _SPECIFICATION: dict[str, Any] = {
             "title": "Base URL",
             "description": "Yahoo only: send all requests here instead of to Yahoo, for a recorded replay.",
             "default": None,
-            "order": 4,
+            "order": 7,
         },
     },
 }
 
 
 class MarketSource(AbstractSource):
-    """Daily bars and corporate actions of the configured symbols.
+    """Bars and corporate actions of the configured symbols, exchange rates, rates of Treasury bills.
 
     Args:
         clock: the present, timezone-aware. Yahoo's records carry it as ``fetched_at``; the sample's do not.
@@ -105,13 +137,16 @@ class MarketSource(AbstractSource):
         return True, None
 
     def streams(self, config: Mapping[str, Any]) -> list[Stream]:
-        """Both streams, reading from one feed."""
+        """All streams, reading from one feed."""
         with traced():
             feed = self._feed(config)
         kept = {"mode": config["mode"], "start_date": _start_date(config).isoformat()}
         return [
             PartedStream(DailyBars, "session", feed.symbols, feed.daily_bars, **kept),
             PartedStream(CorporateActions, "ex_date", feed.symbols, feed.corporate_actions, **kept),
+            PartedStream(HourlyBars, "bar_at", feed.hourly_symbols, feed.hourly_bars, **kept),
+            PartedStream(FxRates, "rate_date", feed.fx_pairs, feed.fx_rates, **kept),
+            PartedStream(RiskFreeRates, "rate_date", feed.risk_free_series, feed.risk_free_rates, **kept),
         ]
 
     def _feed(self, config: Mapping[str, Any]) -> Feed:
@@ -119,9 +154,10 @@ class MarketSource(AbstractSource):
         start = _start_date(config)
         if start < FIRST_DAY:
             raise ConfigError(f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later.")
+        others = {name: config.get(name, []) for name in ("hourly_symbols", "fx_pairs", "risk_free_series")}
         mode = config.get("mode")
         if mode == "sample":
-            return SampleFeed(symbols, start)
+            return SampleFeed(symbols, start, **others)
         if mode != "yahoo":
             raise ConfigError(f"`mode` is {mode!r}. Set it to {' or '.join(DATA_MODES)}.")
         if not symbols:
@@ -129,6 +165,7 @@ class MarketSource(AbstractSource):
         return YahooFeed(
             symbols,
             start,
+            **others,
             lookback_sessions=config.get("lookback_sessions", _DEFAULT_LOOKBACK),
             base_url=config.get("base_url"),
             clock=self._clock,

@@ -49,6 +49,9 @@ def test_as_a_program_it_answers_spec(tmp_path):
     assert set(specification["properties"]) == {
         "mode",
         "symbols",
+        "hourly_symbols",
+        "fx_pairs",
+        "risk_free_series",
         "start_date",
         "lookback_sessions",
         "base_url",
@@ -66,7 +69,7 @@ def test_as_a_program_it_checks_a_configuration(tmp_path):
 def test_as_a_program_it_discovers_and_reads_and_goes_on_from_its_state(tmp_path):
     config = {"mode": "sample", "symbols": ["FB"], "start_date": "2013-02-01"}
     catalog = the(run(tmp_path, "discover", config=config), "CATALOG")["catalog"]
-    bars, actions = catalog["streams"]
+    bars, actions, *_ = catalog["streams"]
     assert (bars["name"], actions["name"]) == ("daily_bars", "corporate_actions")
     assert list(bars["json_schema"]["properties"]) == list(DailyBars.polars_schema())
     assert bars["source_defined_cursor"] is True
@@ -75,7 +78,8 @@ def test_as_a_program_it_discovers_and_reads_and_goes_on_from_its_state(tmp_path
     assert "incremental" in bars["supported_sync_modes"]
 
     first = run(tmp_path, "read", config=config, catalog=configured(catalog))
-    sessions = [message["record"]["data"]["session"] for message in first if message["type"] == "RECORD"]
+    records = [message["record"] for message in first if message["type"] == "RECORD"]
+    sessions = [record["data"]["session"] for record in records if record["stream"] == "daily_bars"]
     assert (sessions[0], sessions[-1], len(sessions)) == ("2013-02-01", "2013-03-01", 20)
 
     states = [message["state"] for message in first if message["type"] == "STATE"]
@@ -101,7 +105,7 @@ def test_going_on_from_any_state_loses_and_repeats_nothing(stream):
 
 def test_a_state_message_does_not_change_after_it_was_sent():
     first = next(message for message in read(SMALL) if message.state is not None)
-    assert list(first.state.stream.stream_state.symbols) == ["FB"]
+    assert list(first.state.stream.stream_state.marks) == ["FB"]
 
 
 def test_the_full_sample_sends_a_state_at_least_every_20000_records_and_at_the_end():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, FailureType
+from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, FailureType, SyncMode
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from bentleybot_assets.connectors.market.source import MarketSource
 from bentleybot_assets_tests.connectors.market.protocol import LOGGER, error_of, read, records_of, states_of
@@ -27,6 +28,14 @@ from bentleybot_assets_tests.connectors.market.yahoo_replay import (
 
 PRICES = ("open", "high", "low", "close", "volume")
 AFTER_THE_CLOSE = datetime(2024, 1, 19, 18, 0, tzinfo=NEW_YORK)
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch) -> list[float]:
+    """Seconds that would have been slept before Yahoo is asked again."""
+    slept: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=slept.append))
+    return slept
 
 
 @pytest.fixture
@@ -71,6 +80,7 @@ def test_a_chart_becomes_its_bars(replay):
         "fetched_at": "2024-01-19T23:00:00Z",
         "source": "yahoo/chart",
         "source_version": first["source_version"],
+        "extra": None,
     }
     assert first["source_version"].startswith("yfinance 1.")
 
@@ -260,22 +270,41 @@ def test_prices_yahoo_left_out_are_null_and_the_bar_stays(replay):
     assert {bar[name] for name in (*PRICES, "adjusted_close")} == {None}
 
 
-def test_a_symbol_yahoo_does_not_know_is_a_configuration_error_that_names_it(replay):
-    error = error_of(read_at(AFTER_THE_CLOSE, config_of(replay, "TEST", "NOPE")))
+def test_a_symbol_yahoo_does_not_know_is_reported_and_fails_no_other(replay):
+    messages = read_at(AFTER_THE_CLOSE, config_of(replay, "NOPE", "TEST"))
+    assert error_of(messages) is None
+    assert sessions(messages) == [day.isoformat() for day in DAYS]
+    for state in states_of(messages):
+        said = state.stream.stream_state.problems
+        assert list(said) == ["NOPE"]
+        assert said["NOPE"].startswith("Yahoo has no daily bars for NOPE since 2024-01-01 (HTTP 404)")
+        assert "mend or remove it in `symbols`" in said["NOPE"]
+        assert list(state.stream.stream_state.marks) == ["TEST"]
+
+
+def test_a_symbol_that_is_mended_is_not_reported_any_more(replay):
+    first = read_at(AFTER_THE_CLOSE, config_of(replay, "NOPE", "TEST"))
+    replay.charts["NOPE"] = chart()
+    second = read_at(AFTER_THE_CLOSE, config_of(replay, "NOPE", "TEST"), states_of(first))
+    assert {bar["symbol"] for bar in records_of(second, "daily_bars")} == {"NOPE"}
+    assert [state.stream.stream_state.problems for state in states_of(second)] == [{}, {}]
+
+
+def test_if_no_symbol_is_known_the_read_fails_and_names_one(replay):
+    error = error_of(read_at(AFTER_THE_CLOSE, config_of(replay, "NOPE")))
     assert error.failure_type is FailureType.config_error
-    assert error.message.startswith("Yahoo has no bars for NOPE from 2024-01-01 to 2024-01-19")
-    assert "mend or remove it in `symbols`" in error.message
+    assert error.message.startswith("Yahoo has no daily bars for NOPE since 2024-01-01")
 
 
 def test_a_symbol_without_bars_in_the_period_is_an_error(replay):
     error = error_of(read_at(datetime(2024, 3, 1, 18, 0, tzinfo=UTC), config_of(replay, start_date="2024-02-01")))
     assert error.failure_type is FailureType.config_error
-    assert "no bars for TEST from 2024-02-01 to 2024-02-29" in error.message
+    assert "no daily bars for TEST since 2024-02-01" in error.message
 
 
 def test_a_start_date_in_the_future_is_an_error(replay):
     error = error_of(read_at(AFTER_THE_CLOSE, config_of(replay, start_date="2024-01-22")))
-    assert "`start_date` is 2024-01-22, but the last closed session is 2024-01-19" in error.message
+    assert "`start_date` is 2024-01-22, but it is 2024-01-19T23:00:00Z" in error.message
 
 
 def test_an_instrument_of_another_calendar_is_refused(replay):
@@ -285,7 +314,7 @@ def test_an_instrument_of_another_calendar_is_refused(replay):
     assert "TEST trades in Asia/Tokyo" in error.message
 
 
-@pytest.mark.parametrize(("status", "said"), [(429, "limits the rate"), (503, "cannot be read")])
+@pytest.mark.parametrize(("status", "said"), [(429, "limits the rate"), (503, "answers with HTTP 503")])
 def test_a_server_in_trouble_is_a_passing_error(replay, status, said):
     replay.status = status
     error = error_of(read_at(AFTER_THE_CLOSE, config_of(replay)))
@@ -293,21 +322,65 @@ def test_a_server_in_trouble_is_a_passing_error(replay, status, said):
     assert said in error.message
 
 
+def test_trouble_that_passes_is_not_noticed(replay):
+    replay.refusals["TEST"] = [(503, {}), (429, {"Retry-After": "30"}), (500, {})]
+    assert sessions(read_at(AFTER_THE_CLOSE, config_of(replay))) == [day.isoformat() for day in DAYS]
+
+
+def test_the_wait_that_yahoo_asks_for_is_kept_and_nothing_is_asked_meanwhile(replay, waits):
+    replay.charts["BUSY"] = chart()
+    replay.refusals["BUSY"] = [(429, {"Retry-After": "30"})]
+    read_at(AFTER_THE_CLOSE, config_of(replay, "BUSY"))
+    (wait,) = waits
+    assert 30 <= wait < 31
+    assert len(replay.queries) == 3  # refused; the time zone; the chart
+
+
+def test_one_symbol_that_yahoo_fails_on_fails_no_other(replay):
+    replay.charts["AAA"] = replay.charts["ZZZ"] = chart()
+    replay.refusals["TEST"] = [(500, {})] * 100
+    messages = read_at(AFTER_THE_CLOSE, config_of(replay, "AAA", "TEST", "ZZZ"))
+    assert error_of(messages) is None
+    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"AAA", "ZZZ"}
+    assert "answers with HTTP 500" in states_of(messages)[0].stream.stream_state.problems["TEST"]
+
+
+def test_after_three_symbols_in_a_row_that_fail_yahoo_is_asked_nothing_more(replay):
+    names = ["A", "B", "C", "D"]
+    replay.charts = {name: chart() for name in names}
+    replay.status = 503
+    source = MarketSource(clock=lambda: AFTER_THE_CLOSE)
+    daily_bars, corporate_actions, *_ = source.streams(config_of(replay, *names))
+    for stream in (daily_bars, corporate_actions):
+        with pytest.raises(AirbyteTracedException, match="Yahoo is asked nothing more in this read"):
+            for part in stream.stream_slices():
+                list(stream.read_records(SyncMode.incremental, stream_slice=part))
+    assert [symbol for symbol, _ in replay.queries] == ["A"] * 4 + ["B"] * 4 + ["C"] * 4
+
+
+def test_an_answer_of_another_shape_is_about_its_symbol_alone(replay):
+    replay.charts["ODD"] = chart()
+    del replay.charts["ODD"]["meta"]["instrumentType"]
+    messages = read_at(AFTER_THE_CLOSE, config_of(replay, "ODD", "TEST"))
+    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"TEST"}
+    problem = states_of(messages)[0].stream.stream_state.problems["ODD"]
+    assert problem == "Yahoo's answer for ODD cannot be read: KeyError('instrumentType'). Sync again later."
+
+
 def test_check_asks_yahoo(replay):
     source = MarketSource(clock=lambda: AFTER_THE_CLOSE)
     assert source.check(LOGGER, config_of(replay)).status.value == "SUCCEEDED"
     failed = source.check(LOGGER, config_of(replay, "NOPE"))
     assert failed.status.value == "FAILED"
-    assert "no bars for NOPE" in failed.message
+    assert "no daily bars for NOPE" in failed.message
 
 
-def test_capital_gains_are_not_dropped_silently(replay, caplog):
+def test_capital_gains_are_not_dropped_silently(replay):
     gains = {"capitalGains": {str(stamp(DAYS[3])): {"date": stamp(DAYS[3]), "amount": 1.5}}}
     replay.charts["TEST"] = chart(events=gains)
     replay.charts["TEST"]["meta"]["instrumentType"] = "ETF"
-    with caplog.at_level(logging.WARNING, logger="airbyte.market"):
-        read_at(AFTER_THE_CLOSE, config_of(replay))
-    assert "TEST: 1 distributions of capital gains are not delivered" in caplog.text
+    bars = records_of(read_at(AFTER_THE_CLOSE, config_of(replay)), "daily_bars")
+    assert {bar["session"]: bar["extra"] for bar in bars if bar["extra"]} == {"2024-01-16": '{"Capital Gains": 1.5}'}
 
 
 def test_both_streams_come_from_one_answer(replay):

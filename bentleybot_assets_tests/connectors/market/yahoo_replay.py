@@ -16,7 +16,7 @@ from datetime import date, datetime, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -36,9 +36,9 @@ RECORDINGS = {
 }
 
 
-def stamp(day: date) -> int:
+def stamp(day: date, zone: str = "America/New_York", opens: time = time(9, 30)) -> int:
     """Yahoo's time of a daily bar: the open."""
-    return int(datetime.combine(day, time(9, 30), tzinfo=NEW_YORK).timestamp())
+    return int(datetime.combine(day, opens, tzinfo=ZoneInfo(zone)).timestamp())
 
 
 def chart(
@@ -48,6 +48,8 @@ def chart(
     dividend_factor: float = 1.0,
     events: Mapping[str, Any] | None = None,
     zone: str = "America/New_York",
+    opens: time = time(9, 30),
+    instrument: str = "EQUITY",
 ) -> Chart:
     """A project-written chart: closes 100, 101, ... divided by ``factor``; adjusted close also for dividends."""
     closes = [(100.0 + position) / factor for position in range(len(days))]
@@ -59,14 +61,34 @@ def chart(
         "volume": [1000 * (position + 1) for position in range(len(days))],
     }
     return {
-        "meta": {"currency": "USD", "exchangeTimezoneName": zone, "instrumentType": "EQUITY", "symbol": "TEST"},
-        "timestamp": [stamp(day) for day in days],
+        "meta": {"currency": "USD", "exchangeTimezoneName": zone, "instrumentType": instrument, "symbol": "TEST"},
+        "timestamp": [stamp(day, zone, opens) for day in days],
         "indicators": {
             "quote": [quote],
             "adjclose": [{"adjclose": [close * dividend_factor for close in closes]}],
         },
         "events": dict(events or {}),
     }
+
+
+def hourly_chart(
+    begins: Sequence[datetime], periods: Sequence[tuple[datetime, datetime]], *, instrument: str = "EQUITY"
+) -> Chart:
+    """A project-written chart of hours: closes 100, 101, ...
+
+    Args:
+        begins: when each bar begins, in the exchange's time.
+        periods: when each day of trading opens and closes, as Yahoo tells beside intraday bars.
+        instrument: what Yahoo calls its kind.
+    """
+    made = chart([begin.date() for begin in begins], zone=str(begins[0].tzinfo), instrument=instrument)
+    made["timestamp"] = [int(begin.timestamp()) for begin in begins]
+    del made["indicators"]["adjclose"]
+    made["meta"]["tradingPeriods"] = [
+        [{"timezone": "X", "gmtoffset": 0, "start": int(opens.timestamp()), "end": int(closes.timestamp())}]
+        for opens, closes in periods
+    ]
+    return made
 
 
 def split_on(day: date, ratio: int) -> dict[str, Any]:
@@ -95,43 +117,43 @@ class Replay:
 
     Attributes:
         charts: symbol to chart; may be changed between reads.
+        hourly: the same, for hourly bars.
         queries: the chart queries answered so far, as (symbol, parameters).
         status: HTTP status of every answer, to play a server in trouble.
+        refusals: symbol to statuses and headers with which its next charts are refused.
     """
 
     def __init__(self, charts: Mapping[str, Chart], url: str) -> None:
         self.charts = dict(charts)
+        self.hourly: dict[str, Chart] = {}
         self.url = url
         self.queries: list[tuple[str, dict[str, str]]] = []
         self.status = 200
+        self.refusals: dict[str, list[tuple[int, dict[str, str]]]] = {}
 
-    def answer(self, path: str) -> tuple[int, str, str]:
-        """Status, content type and body for a request."""
+    def answer(self, path: str) -> tuple[int, dict[str, str], str]:
+        """Status, headers and body for a request."""
         parts = urlsplit(path)
         if parts.path == "/":
-            return 200, "text/html", ""
+            return 200, {"Content-Type": "text/html"}, ""
         if parts.path == "/v1/test/getcrumb":
-            return 200, "text/plain", "crumb"
-        if self.status != 200:
-            return (
-                self.status,
-                "text/plain",
-                "Too Many Requests" if self.status == 429 else "<html>in trouble</html>",
-            )
+            return 200, {"Content-Type": "text/plain"}, "crumb"
+        is_json = {"Content-Type": "application/json"}
         if not parts.path.startswith("/v8/finance/chart/"):
-            return (
-                404,
-                "application/json",
-                json.dumps({"finance": {"result": None, "error": {"code": "Not Found"}}}),
-            )
-        symbol = parts.path.rpartition("/")[2]
+            return 404, is_json, json.dumps({"finance": {"result": None, "error": {"code": "Not Found"}}})
+        symbol = unquote(parts.path.rpartition("/")[2])
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.queries.append((symbol, query))
-        if symbol not in self.charts:
+        status, headers = self.refusals[symbol].pop(0) if self.refusals.get(symbol) else (self.status, {})
+        if status != 200:
+            body = "Too Many Requests" if status == 429 else "<html>in trouble</html>"
+            return status, {"Content-Type": "text/plain", **headers}, body
+        asked, other = (self.hourly, self.charts) if query["interval"] == "1h" else (self.charts, self.hourly)
+        found = asked.get(symbol) or other.get(symbol)
+        if found is None:
             error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
-            return 404, "application/json", json.dumps({"chart": {"result": None, "error": error}})
-        result = _slice(self.charts[symbol], query)
-        return 200, "application/json", json.dumps({"chart": {"result": [result], "error": None}})
+            return 404, is_json, json.dumps({"chart": {"result": None, "error": error}})
+        return 200, is_json, json.dumps({"chart": {"result": [_slice(found, query)], "error": None}})
 
 
 def _slice(chart: Chart, query: Mapping[str, str]) -> Chart:
@@ -146,7 +168,7 @@ def _slice(chart: Chart, query: Mapping[str, str]) -> Chart:
         part["indicators"] = {"quote": [{}], "adjclose": [{}]}
         return part
     part["timestamp"] = [times[i] for i in inside]
-    for series in (part["indicators"]["quote"][0], part["indicators"]["adjclose"][0]):
+    for (series,) in part["indicators"].values():
         for name, values in series.items():
             series[name] = [values[i] for i in inside]
     events = {
@@ -162,11 +184,11 @@ def replay_of(charts: Mapping[str, Chart]) -> Iterator[Replay]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, content_type, body = replay.answer(self.path)
+            status, headers, body = replay.answer(self.path)
             content = body.encode()
             self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(content)))
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
 
