@@ -40,5 +40,6 @@ def json_schema(contract: type[Contract]) -> dict[str, Any]:
         "description": contract.description(),
         "properties": properties,
         "required": list(properties),
-        "additionalProperties": False,
+        # A closed schema would make the removal of a column break existing connections.
+        "additionalProperties": True,
     }
