@@ -21,7 +21,7 @@ _JSON_TYPES: dict[Any, dict[str, str]] = {
 
 
 def json_schema(contract: type[Contract]) -> dict[str, Any]:
-    """The JSON schema of one record: every column required, nullable ones also of type ``null``.
+    """The JSON schema of one record: nullable columns are also of type ``null``, the others required.
 
     Raises:
         KeyError: the contract uses a type that has no JSON form here.
@@ -39,7 +39,8 @@ def json_schema(contract: type[Contract]) -> dict[str, Any]:
         "type": "object",
         "description": contract.description(),
         "properties": properties,
-        "required": list(properties),
+        # The protocol's JSON leaves nulls out.
+        "required": [name for name, schema in properties.items() if "null" not in schema["type"]],
         # A closed schema would make the removal of a column break existing connections.
         "additionalProperties": True,
     }

@@ -19,3 +19,9 @@ def test_types_formats_and_nulls_follow_the_contract():
     assert columns["session"]["format"] == "date"
     assert columns["event_at"]["airbyte_type"] == "timestamp_with_timezone"
     assert columns["volume"]["description"] == "Shares traded (shares)"
+
+
+def test_only_a_column_that_is_never_null_is_required():
+    schema = json_schema(DailyBars)
+    assert {"symbol", "session", "price_basis", "available_at", "is_modelled"} <= set(schema["required"])
+    assert not {"close", "volume", "extra"} & set(schema["required"])
