@@ -352,9 +352,13 @@ def test_after_three_symbols_in_a_row_that_fail_yahoo_is_asked_nothing_more(repl
     source = MarketSource(clock=lambda: AFTER_THE_CLOSE)
     daily_bars, corporate_actions, *_ = source.streams(config_of(replay, *names))
     for stream in (daily_bars, corporate_actions):
+        records = (
+            record
+            for part in stream.stream_slices()
+            for record in stream.read_records(SyncMode.incremental, stream_slice=part)
+        )
         with pytest.raises(AirbyteTracedException, match="Yahoo is asked nothing more in this read"):
-            for part in stream.stream_slices():
-                list(stream.read_records(SyncMode.incremental, stream_slice=part))
+            list(records)
     assert [symbol for symbol, _ in replay.queries] == ["A"] * 4 + ["B"] * 4 + ["C"] * 4
 
 
