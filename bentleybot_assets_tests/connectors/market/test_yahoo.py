@@ -50,9 +50,12 @@ def config_of(replay: Replay, *symbols: str, **changes: Any) -> dict[str, Any]:
 
 
 def read_at(
-    now: datetime, config: Mapping[str, Any], state: list[AirbyteStateMessage] | None = None
+    now: datetime,
+    config: Mapping[str, Any],
+    state: list[AirbyteStateMessage] | None = None,
+    streams: tuple[str, ...] = ("daily_bars", "corporate_actions"),
 ) -> list[AirbyteMessage]:
-    return read(config, state, source=MarketSource(clock=lambda: now))
+    return read(config, state, source=MarketSource(clock=lambda: now), streams=streams)
 
 
 def sessions(messages: list[AirbyteMessage]) -> list[str]:
