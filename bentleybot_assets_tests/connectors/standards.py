@@ -13,7 +13,7 @@ import pytest
 from airbyte_cdk.test.models import ConnectorTestScenario
 from airbyte_cdk.test.standard_tests import DiscoveredCatalogWarning, SourceTestSuiteBase
 
-__all__ = ["Standards", "pytest_generate_tests"]
+__all__ = ["Standards", "pytest_generate_tests", "scenario_of"]
 
 OF_THE_IMAGE = tuple(name for name in dir(SourceTestSuiteBase) if name.startswith("test_docker_image"))
 
@@ -37,12 +37,14 @@ class Standards(SourceTestSuiteBase):
     @classmethod
     def get_scenarios(cls) -> list[ConnectorTestScenario]:
         """The scenarios of the class instead of a file's."""
-        found = []
-        for name, (config, works) in cls.scenarios.items():
-            scenario = ConnectorTestScenario(config_dict=config, status="succeed" if works else "failed")
-            scenario._id = name
-            found.append(scenario)
-        return found
+        return [scenario_of(name, config, works=works) for name, (config, works) in cls.scenarios.items()]
+
+
+def scenario_of(name: str, config: dict[str, Any], *, works: bool = True) -> ConnectorTestScenario:
+    """A configuration to test with, and whether it is one that works."""
+    scenario = ConnectorTestScenario(config_dict=config, status="succeed" if works else "failed")
+    scenario._id = name
+    return scenario
 
 
 for _name in OF_THE_IMAGE:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bentleybot_assets.connectors.schema import json_schema
-from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars, FxRates, HourlyBars, RiskFreeRates
 
 
 def test_a_stream_has_the_columns_of_its_contract_in_their_order():
-    for contract in (DailyBars, CorporateActions):
+    for contract in (DailyBars, CorporateActions, HourlyBars, FxRates, RiskFreeRates):
         assert list(json_schema(contract)["properties"]) == list(contract.polars_schema())
 
 

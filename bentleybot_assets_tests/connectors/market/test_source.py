@@ -12,10 +12,18 @@ import pytest
 from airbyte_cdk.models import FailureType, SyncMode
 
 from bentleybot_assets.connectors.market.source import MarketSource
-from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars, FxRates, HourlyBars, RiskFreeRates
 from bentleybot_assets_tests.connectors.market.protocol import LOGGER, error_of, read, records_of, states_of
 
 SMALL = {"mode": "sample", "symbols": ["FB", "IBM", "MTUM", "QUAL"]}
+CONTRACTS = {
+    "daily_bars": DailyBars,
+    "corporate_actions": CorporateActions,
+    "hourly_bars": HourlyBars,
+    "fx_rates": FxRates,
+    "risk_free_rates": RiskFreeRates,
+}
+STREAMS = tuple(CONTRACTS)
 
 
 def run(tmp_path, *arguments: str, **files: Any) -> list[dict[str, Any]]:
@@ -69,8 +77,10 @@ def test_as_a_program_it_checks_a_configuration(tmp_path):
 def test_as_a_program_it_discovers_and_reads_and_goes_on_from_its_state(tmp_path):
     config = {"mode": "sample", "symbols": ["FB"], "start_date": "2013-02-01"}
     catalog = the(run(tmp_path, "discover", config=config), "CATALOG")["catalog"]
-    bars, actions, *_ = catalog["streams"]
-    assert (bars["name"], actions["name"]) == ("daily_bars", "corporate_actions")
+    assert [stream["name"] for stream in catalog["streams"]] == list(STREAMS)
+    bars, actions, hours, rates, bills = catalog["streams"]
+    cursors = [stream["default_cursor_field"] for stream in (hours, rates, bills)]
+    assert cursors == [["bar_at"], ["rate_date"], ["rate_date"]]
     assert list(bars["json_schema"]["properties"]) == list(DailyBars.polars_schema())
     assert bars["source_defined_cursor"] is True
     assert (bars["default_cursor_field"], actions["default_cursor_field"]) == (["session"], ["ex_date"])
@@ -88,19 +98,31 @@ def test_as_a_program_it_discovers_and_reads_and_goes_on_from_its_state(tmp_path
 
 
 def test_two_reads_agree():
-    assert records_of(read(SMALL), "daily_bars") == records_of(read(SMALL), "daily_bars")
+    once, again = (read(SMALL, streams=STREAMS) for _ in range(2))
+    for stream in STREAMS:
+        assert records_of(once, stream) == records_of(again, stream) != []
 
 
-@pytest.mark.parametrize("stream", ["daily_bars", "corporate_actions"])
+@pytest.mark.parametrize("stream", STREAMS)
 def test_going_on_from_any_state_loses_and_repeats_nothing(stream):
     messages = read(SMALL, streams=(stream,))
     everything = records_of(messages, stream)
     positions = [position for position, message in enumerate(messages) if message.state is not None]
-    assert len(positions) == len(SMALL["symbols"])
+    assert len(positions) == (4 if stream in {"daily_bars", "corporate_actions"} else 1)
     for position in positions:
         before = records_of(messages[:position], stream)
         after = records_of(read(SMALL, [messages[position].state], streams=(stream,)), stream)
         assert before + after == everything
+
+
+def test_an_abnormal_future_state_yields_no_record_and_no_crash():
+    states = states_of(read(SMALL, streams=STREAMS))
+    for state in states:
+        for mark in state.stream.stream_state.marks.values():
+            mark.update(dict.fromkeys(mark.keys() - {"start_date"}, "2999-12-31T00:00:00Z"))
+    messages = read(SMALL, states, streams=STREAMS)
+    assert error_of(messages) is None
+    assert not [message for message in messages if message.record is not None]
 
 
 def test_a_state_message_does_not_change_after_it_was_sent():
@@ -163,7 +185,15 @@ def test_check_says_what_to_mend(config, message):
 
 
 def test_records_have_exactly_the_columns_of_their_contract():
-    messages = read(SMALL)
-    for stream, contract in (("daily_bars", DailyBars), ("corporate_actions", CorporateActions)):
+    messages = read(SMALL, streams=STREAMS)
+    for stream, contract in CONTRACTS.items():
         columns = {frozenset(record) for record in records_of(messages, stream)}
         assert columns == {frozenset(contract.polars_schema())}
+
+
+def test_a_part_of_a_newer_stream_that_is_not_recorded_fails_no_other_part():
+    messages = read(SMALL | {"fx_pairs": ["EURUSD", "GBPUSD"]}, streams=("fx_rates",))
+    assert error_of(messages) is None
+    assert len(records_of(messages, "fx_rates")) == 251
+    (state,) = states_of(messages)
+    assert "no GBPUSD. Take it out of `fx_pairs`" in state.stream.stream_state.problems["GBPUSD"]
