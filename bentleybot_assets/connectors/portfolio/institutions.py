@@ -1,0 +1,96 @@
+"""What all kinds of institution share: the interface they offer, and the knowledge time of their records.
+
+Does not belong here: where a kind's records come from (a module per kind).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, ClassVar, Protocol
+
+from bentleybot_assets.connectors.feeds import Mark, Record, iso
+from bentleybot_assets.contracts.raw._base import RawContract
+
+PUBLICATION_DELAY = timedelta(days=1)
+"""Publication rule of history: what an institution tells is known a day after it was true. Of something that is dated
+by the day alone, that is the end of this day."""
+
+
+class Institution(Protocol):
+    """One entry of ``institutions``, read through its kind.
+
+    The four reading methods return the stream's records after ``mark`` and the mark of having read them, as
+    :data:`~bentleybot_assets.connectors.feeds.Read` does. Records have exactly the columns of the stream's contract.
+
+    Args:
+        settings: the entry: ``name``, ``kind`` and what SETTINGS declares.
+        start: nothing that happened before this day is read.
+        clock: the present, timezone-aware.
+
+    Attributes:
+        SETTINGS: JSON schema of each setting of the kind; of secret ones with ``airbyte_secret``.
+        REQUIRED: settings that an entry must have.
+    """
+
+    SETTINGS: ClassVar[Mapping[str, Mapping[str, Any]]]
+    REQUIRED: ClassVar[tuple[str, ...]]
+
+    def __init__(self, settings: Mapping[str, Any], start: date, clock: Callable[[], datetime]) -> None: ...
+
+    def check(self) -> None:
+        """Raise ConfigError or TransientError if the institution cannot be read."""
+        ...
+
+    def accounts(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """Records of the ``accounts`` stream."""
+        ...
+
+    def balances(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """Records of the ``balances`` stream."""
+        ...
+
+    def positions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """Records of the ``positions`` stream."""
+        ...
+
+    def transactions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """Records of the ``transactions`` stream."""
+        ...
+
+
+def record(contract: type[RawContract], extra: Mapping[str, Any], **content: Any) -> Record:
+    """A record of ``contract``, in the order of its columns, with null for each that ``content`` leaves out.
+
+    Args:
+        contract: of the stream.
+        extra: what was delivered and has no column.
+        **content: column to JSON value.
+
+    Raises:
+        TypeError: ``content`` has what is no column.
+    """
+    columns = dict.fromkeys(contract.polars_schema())
+    if unknown := content.keys() - columns.keys():
+        raise TypeError(f"{contract.__name__} has no column {', '.join(sorted(unknown))}.")
+    return {**columns, **content, "extra": json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else None}
+
+
+def knowledge_time(event_at: datetime, fetched_at: datetime, *, is_history: bool) -> Record:
+    """The columns that say when something was true and known.
+
+    Args:
+        event_at: when it was true.
+        fetched_at: when it was fetched.
+        is_history: it was told in the first read of an institution, so that nobody here saw it arrive. What is not
+            older than the publication rule was seen all the same.
+    """
+    published_at = event_at + PUBLICATION_DELAY
+    is_modelled = is_history and published_at < fetched_at
+    return {
+        "event_at": iso(event_at),
+        "available_at": iso(published_at if is_modelled else fetched_at),
+        "is_modelled": is_modelled,
+        "fetched_at": iso(fetched_at),
+    }

@@ -1,0 +1,187 @@
+"""The Airbyte source ``portfolio``: its configuration and its streams.
+
+Belongs here: the protocol, and the list of kinds. Does not belong here: where records come from (a module per kind).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from airbyte_cdk.models import ConnectorSpecification
+from airbyte_cdk.sources import AbstractSource
+from airbyte_cdk.sources.streams import Stream
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
+
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError
+from bentleybot_assets.connectors.portfolio.institutions import Institution
+from bentleybot_assets.connectors.streams import PartedStream, traced
+from bentleybot_assets.contracts.raw._base import RawContract
+from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
+
+KINDS: Mapping[str, type[Institution]] = {}
+"""How an institution can be read: the ``kind`` of an entry to its class."""
+
+MODES = ("sample", "institutions")
+
+_FIRST_DAY = date(1990, 1, 1)
+
+_STREAMS: Mapping[type[RawContract], str] = {
+    Accounts: "fetched_at",
+    Balances: "event_at",
+    Positions: "event_at",
+    Transactions: "fetched_at",
+}
+"""Contract of each stream to its cursor column."""
+
+
+def _entry(kind: str, institution: type[Institution]) -> dict[str, Any]:
+    """JSON schema of an entry of one kind."""
+    return {
+        "type": "object",
+        "title": kind,
+        "required": ["name", "kind", *institution.REQUIRED],
+        "additionalProperties": False,
+        "properties": {
+            "name": {
+                "type": "string",
+                "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$",
+                "title": "Name",
+                "description": "What you call the institution; its records carry this name.",
+                "order": 0,
+            },
+            "kind": {"type": "string", "const": kind, "title": "Kind", "order": 1},
+            **{
+                name: {**schema, "order": order}
+                for order, (name, schema) in enumerate(institution.SETTINGS.items(), start=2)
+            },
+        },
+    }
+
+
+_SPECIFICATION: dict[str, Any] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "title": "Portfolio",
+    "type": "object",
+    "required": ["mode"],
+    "additionalProperties": True,
+    "properties": {
+        "mode": {
+            "type": "string",
+            "enum": list(MODES),
+            "title": "Mode",
+            "description": "sample: statements written for this project, offline. institutions: your own accounts.",
+            "order": 0,
+        },
+        "institutions": {
+            "type": "array",
+            "items": {"type": "object", "oneOf": [_entry(kind, institution) for kind, institution in KINDS.items()]},
+            "title": "Institutions",
+            "description": "Banks and brokers to read. Mode institutions needs at least one.",
+            "default": [],
+            "order": 1,
+        },
+        "start_date": {
+            "type": "string",
+            "format": "date",
+            "pattern": r"^\d{4}-\d{2}-\d{2}$",
+            "title": "Start date",
+            "description": "First day to read.",
+            "default": _FIRST_DAY.isoformat(),
+            "order": 2,
+        },
+    },
+}
+
+
+class PortfolioSource(AbstractSource):
+    """Accounts, balances, positions and transactions of the configured institutions.
+
+    Args:
+        clock: the present, timezone-aware. Records carry it as ``fetched_at``; the sample's do not.
+    """
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+
+    def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the cdk's signature
+        """The configuration's JSON schema."""
+        return ConnectorSpecification(connectionSpecification=_SPECIFICATION)
+
+    def check_connection(
+        self,
+        logger: logging.Logger,  # noqa: ARG002 - the cdk's signature
+        config: Mapping[str, Any],
+    ) -> tuple[bool, str | None]:
+        """Whether every institution can be read."""
+        problems = []
+        try:
+            institutions = self._institutions(config)
+        except ConfigError as problem:
+            return False, str(problem)
+        for name, institution in institutions.items():
+            try:
+                institution.check()
+            except (ConfigError, TransientError) as problem:
+                problems.append(f"{name}: {problem}")
+        return not problems, " ".join(problems) or None
+
+    def streams(self, config: Mapping[str, Any]) -> list[Stream]:
+        """The four streams, whose parts are the institutions."""
+        with traced():
+            institutions = self._institutions(config)
+        return [
+            PartedStream(
+                contract,
+                cursor,
+                tuple(institutions),
+                _reader(institutions, contract.asset_key()[-1]),
+                mode=config["mode"],
+                start_date=_start_date(config).isoformat(),
+            )
+            for contract, cursor in _STREAMS.items()
+        ]
+
+    def _institutions(self, config: Mapping[str, Any]) -> dict[str, Institution]:
+        """Name to institution, in the order of the configuration."""
+        mode = config.get("mode")
+        if mode not in MODES:
+            raise ConfigError(f"`mode` is {mode!r}. Set it to {' or '.join(MODES)}.")
+        entries = config.get("institutions", [])
+        if mode == "institutions" and not entries:
+            raise ConfigError("Mode institutions needs accounts to read. List at least one entry in `institutions`.")
+        institutions: dict[str, Institution] = {}
+        for entry in entries:
+            name = entry["name"]
+            if name in institutions:
+                raise ConfigError(f"Two entries of `institutions` are named {name}. Rename one of them.")
+            kind = KINDS.get(entry["kind"])
+            if kind is None:
+                raise ConfigError(f"{name}: `kind` is {entry['kind']!r}. Set it to {' or '.join(KINDS)}.")
+            _hide_secrets(kind, entry)
+            institutions[name] = kind(entry, _start_date(config), self._clock)
+        return institutions
+
+
+def _reader(
+    institutions: Mapping[str, Institution], stream: str
+) -> Callable[[str, Mark | None], tuple[Iterable[Record], Mark | None]]:
+    """Reads a stream of any institution."""
+
+    def read(part: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        return getattr(institutions[part], stream)(mark)  # type: ignore[no-any-return]
+
+    return read
+
+
+def _hide_secrets(kind: type[Institution], entry: Mapping[str, Any]) -> None:
+    """Keep the entry's secrets out of messages: the cdk by itself finds none inside an array."""
+    for setting, schema in kind.SETTINGS.items():
+        if schema.get("airbyte_secret") and entry.get(setting):
+            add_to_secrets(str(entry[setting]))
+
+
+def _start_date(config: Mapping[str, Any]) -> date:
+    return date.fromisoformat(config.get("start_date", _FIRST_DAY.isoformat()))
