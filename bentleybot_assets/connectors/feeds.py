@@ -21,7 +21,8 @@ Read = Callable[[str, Mark | None], tuple[Iterable[Record], Mark | None]]
 
 Takes the part and the mark of having read it, None if it never was. Returns the records after the mark, oldest first,
 and the new mark; None where there still is nothing to mark. Raises :class:`ConfigError` or :class:`TransientError`
-about this part alone, :class:`UnavailableError` if no part can be read now.
+about this part alone, :class:`UnavailableError` if no part can be read now. The records may end in an
+:class:`IncompleteError`.
 """
 
 
@@ -35,6 +36,14 @@ class TransientError(Exception):
 
 class UnavailableError(TransientError):
     """The feed does not answer at all: it makes no sense to ask it for anything else."""
+
+
+class IncompleteError(ConfigError):
+    """Something of a part cannot be read; the records before this error are all the rest, up to ``mark``."""
+
+    def __init__(self, message: str, mark: Mark) -> None:
+        super().__init__(message)
+        self.mark = mark
 
 
 def iso(instant: datetime) -> str:

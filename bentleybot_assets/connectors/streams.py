@@ -8,7 +8,8 @@ STATE keeps a mark per part, so that a part added later gets its whole history, 
      "problems": {"TYPO": "There is no ..."}}
 
 A part that cannot be read never fails the others: why is kept in the STATE, its mark stays, and the next read tries it
-again. The stream fails if its feed is unavailable, or if not one part could be read.
+again. The stream fails if its feed is unavailable, or if not one part could be read. Of a part that can be read but for
+something in it, the mark moves on and why is kept, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from airbyte_cdk.sources.streams import CheckpointMixin, Stream
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from bentleybot_assets.connectors.feeds import ConfigError, Mark, Read, TransientError, UnavailableError
+from bentleybot_assets.connectors.feeds import (
+    ConfigError,
+    IncompleteError,
+    Mark,
+    Read,
+    TransientError,
+    UnavailableError,
+)
 from bentleybot_assets.connectors.schema import json_schema
 from bentleybot_assets.contracts._base import Contract
 
@@ -59,6 +67,7 @@ class PartedStream(Stream, CheckpointMixin):
         self._mode = mode
         self._start_date = start_date
         self._state: MutableMapping[str, Any] = {}
+        self._left_out: set[str] = set()
 
     @property
     def primary_key(self) -> list[str]:
@@ -120,6 +129,9 @@ class PartedStream(Stream, CheckpointMixin):
                 )
         except UnavailableError as problem:
             raise _traced_exception(problem) from problem
+        except IncompleteError as problem:
+            self._note(part, mark, problem.mark)
+            self._report(part, "is read but for something in it", problem)
         except (ConfigError, TransientError) as problem:
             self._leave_out(part, problem)
         else:
@@ -133,6 +145,7 @@ class PartedStream(Stream, CheckpointMixin):
             marks = {**marks, part: {"start_date": start_date, **new_mark}}
         problems = {name: said for name, said in self._problems().items() if name != part}
         self._state = {"mode": self._mode, "marks": marks, "problems": problems}
+        self._left_out.discard(part)
 
     def _leave_out(self, part: str, problem: ConfigError | TransientError) -> None:
         """Report a part that could not be read; raise if no part could.
@@ -140,12 +153,17 @@ class PartedStream(Stream, CheckpointMixin):
         Raises:
             AirbyteTracedException: this was the last part, and none could be read.
         """
+        self._report(part, "is left out", problem)
+        self._left_out.add(part)
+        if part == self._parts[-1] and set(self._parts) <= self._left_out:
+            raise _traced_exception(problem) from problem
+
+    def _report(self, part: str, outcome: str, problem: ConfigError | TransientError) -> None:
+        """Say what could not be read of a part, and keep it in the STATE."""
         said = filter_secrets(str(problem))
-        self.logger.warning("%s: %s is left out: %s", self.name, part, said)
+        self.logger.warning("%s: %s %s: %s", self.name, part, outcome, said)
         problems = {**self._problems(), part: said}
         self._state = {"mode": self._mode, "marks": self._state.get("marks", {}), "problems": problems}
-        if part == self._parts[-1] and set(self._parts) <= problems.keys():
-            raise _traced_exception(problem) from problem
 
     def _problems(self) -> Mapping[str, str]:
         """Why parts could not be read; of those alone that are still to be read."""

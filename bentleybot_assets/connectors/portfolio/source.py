@@ -66,7 +66,7 @@ _SPECIFICATION: dict[str, Any] = {
     "title": "Portfolio",
     "type": "object",
     "required": ["mode"],
-    "additionalProperties": True,
+    "additionalProperties": False,
     "properties": {
         "mode": {
             "type": "string",
