@@ -1,0 +1,710 @@
+"""Statements in OFX and QFX, as banks and brokers offer them for download.
+
+Belongs here: what an element means. Does not belong here: tags and encodings (``ofx_tree``), folders (``files``).
+
+Every element is mapped to a column, kept in ``extra`` under its own name, or listed in IGNORED. An element that must
+have a value and has none, or a wrong one, condemns its file: the message names its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bentleybot_assets.connectors.portfolio.files import Files, FilesInstitution
+from bentleybot_assets.connectors.portfolio.ofx_tree import Element, OfxError, parse
+from bentleybot_assets.connectors.portfolio.statements import ContentKeys, Period, Row, Statement, StatementError
+from bentleybot_assets.contracts._base import SYMBOL_PATTERN
+from bentleybot_assets.contracts.raw._base import RawContract
+from bentleybot_assets.contracts.raw.portfolio import (
+    CURRENCY_PATTERN,
+    Accounts,
+    Balances,
+    Positions,
+    Transactions,
+)
+
+_SESSION = "about the download, not the account"
+_REQUEST = "number of the request that was answered"
+_QUOTE = "about a security that is not held"
+
+IGNORED: Mapping[str, Mapping[str, str]] = {
+    "SONRS": dict.fromkeys(
+        (
+            *("STATUS", "LANGUAGE", "DTPROFUP", "DTACCTUP", "USERKEY", "TSKEYEXPIRE", "SESSCOOKIE", "ACCESSKEY"),
+            *("INTU.BID", "INTU.USERID"),
+        ),
+        _SESSION,
+    ),
+    **{
+        f"{wrapper}STMTTRNRS": {"TRNUID": _REQUEST, "CLTCOOKIE": _REQUEST, "STATUS": _SESSION}
+        for wrapper in ("", "CC", "INV")
+    },
+    "INVTRANLIST": {"DTSTART": "the period of the list", "DTEND": "the period of the list"},
+    "SECLIST": {"*": _QUOTE},
+}
+"""Elements that are read and dropped: parent to element to reason. Other elements are mapped or kept."""
+
+_ACCOUNT_KINDS = {
+    "CHECKING": "checking",
+    "SAVINGS": "savings",
+    "MONEYMRKT": "savings",
+    "CD": "savings",
+    "CREDITLINE": "loan",
+}
+_TRANSACTION_KINDS = {
+    "INT": "interest",
+    "DIV": "dividend",
+    "FEE": "fee",
+    "SRVCHG": "fee",
+    "XFER": "transfer",
+    **dict.fromkeys(("POS", "PAYMENT", "CHECK", "DIRECTDEP", "DIRECTDEBIT", "REPEATPMT"), "payment"),
+}
+_INCOME_KINDS = {"DIV": "dividend", "INTEREST": "interest"}
+_INVESTMENT_KINDS = {
+    **dict.fromkeys(("BUYDEBT", "BUYMF", "BUYOPT", "BUYOTHER", "BUYSTOCK"), "buy"),
+    **dict.fromkeys(("SELLDEBT", "SELLMF", "SELLOPT", "SELLOTHER", "SELLSTOCK"), "sell"),
+    **dict.fromkeys(("JRNLFUND", "JRNLSEC", "TRANSFER"), "transfer"),
+    "CLOSUREOPT": "other",
+    "INCOME": "other",
+    "INVEXPENSE": "fee",
+    "MARGININTEREST": "interest",
+    "REINVEST": "reinvestment",
+    "RETOFCAP": "other",
+    "SPLIT": "split",
+}
+_MOVES_NO_CASH = {"CLOSUREOPT", "JRNLFUND", "JRNLSEC", "REINVEST", "TRANSFER"}
+"""Of these, TOTAL is what was moved within the account or reinvested."""
+
+_SECURITY_KINDS = {"STOCK": "equity", "MF": "fund", "DEBT": "bond", "OPT": "option", "OTHER": "other"}
+_SUB_ACCOUNTS = {"CASH": "cash", "MARGIN": "margin", "SHORT": "short"}
+_FEES = ("COMMISSION", "FEES", "LOAD")
+
+_DATE = re.compile(
+    r"(?P<day>\d{8})(?P<time>\d{6}|\d{4})?(?:\.\d+)?"
+    r"\s*(?:\[\s*(?P<sign>[+-]?)(?P<hours>\d{1,2})(?:[.:](?P<part>\d{1,2}))?\s*(?::[^\]]*)?\])?"
+)
+_QUARTERS = {None: 0, "0": 0, "00": 0, "15": 15, "25": 15, "30": 30, "5": 30, "50": 30, "45": 45, "75": 45}
+"""Minutes of an offset's part: some write them, some a fraction of the hour. No zone has other than quarters."""
+
+_EARLIEST, _LATEST = 1900, 2199
+_MOST_PROBLEMS = 5
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """An OFX date: the instant, and the day as the institution writes it."""
+
+    at: datetime
+    day: date
+
+
+@dataclass(frozen=True)
+class _Security:
+    """What SECLIST says of a security."""
+
+    symbol: str | None
+    name: str | None
+    kind: str
+    extra: Mapping[str, Any]
+
+    def name_as_extra(self) -> dict[str, Any]:
+        """What a transaction, which has no column for it, keeps of the security."""
+        unusual = {"TICKER": self.extra["TICKER"]} if "TICKER" in self.extra else {}
+        return {**({"SECNAME": self.name} if self.name else {}), **unusual}
+
+
+class _Reader:
+    """Takes the elements of an aggregate one by one; what is not taken is kept as it is.
+
+    Args:
+        element: the aggregate.
+        problems: grows by what is wrong with an element.
+    """
+
+    def __init__(self, element: Element, problems: list[str]) -> None:
+        self._element = element
+        self._problems = problems
+        self._left = list(element.children)
+
+    @property
+    def tag(self) -> str:
+        """The aggregate's name."""
+        return self._element.tag
+
+    @property
+    def place(self) -> str:
+        """The aggregate and its line."""
+        return f"{self.tag} in line {self._element.line}"
+
+    def problem(self, tag: str, text: str, child: Element | None = None) -> None:
+        """Note what is wrong with a child."""
+        self._problems.append(f"line {(child or self._element).line}: {self.tag}/{tag} {text}")
+
+    def within(self, aggregate: Element) -> _Reader:
+        """Reads an aggregate that stays."""
+        return _Reader(aggregate, self._problems)
+
+    def child(self, tag: str) -> Element | None:
+        """The next child with this name, which stays."""
+        return next((child for child in self._left if child.tag == tag), None)
+
+    def take(self, tag: str) -> Element | None:
+        """The next child with this name."""
+        for position, child in enumerate(self._left):
+            if child.tag == tag:
+                return self._left.pop(position)
+        return None
+
+    def text(self, tag: str, *, required: bool = False, keep: bool = False) -> str | None:
+        """The value of a child; None if there is none or it is empty. One to keep also stays as it is."""
+        element = self.child(tag) if keep else self.take(tag)
+        if element is not None and element.text:
+            return element.text
+        if required:
+            what = "is missing" if element is None else "is empty"
+            self.problem(tag, f"{what}. Download the statement again, or write the value.", element)
+        return None
+
+    def number(self, tag: str, *, required: bool = False, keep: bool = False) -> float | None:
+        """The amount that a child tells."""
+        element = self.child(tag)
+        text = self.text(tag, required=required, keep=keep)
+        if text is None:
+            return None
+        try:
+            value = Decimal(text.replace(",", ".") if "." not in text else text)
+        except InvalidOperation:
+            value = Decimal("NaN")
+        if not value.is_finite():
+            self.problem(tag, f"is {text!r}, which is no amount. Write it like -1234.56.", element)
+            return None
+        return float(value)
+
+    def currency(self) -> str | None:
+        """CURSYM of CURRENCY, in which the amounts are then; None if they are in the account's."""
+        aggregate = self.child("CURRENCY")
+        return None if aggregate is None else _currency(self.within(aggregate), "CURSYM")
+
+    def moment(self, tag: str, *, required: bool = False) -> _Moment | None:
+        """The date that a child tells; without an offset it is in UTC, as OFX has it."""
+        element = self.child(tag)
+        text = self.text(tag, required=required)
+        if text is None:
+            return None
+        try:
+            return _moment(text)
+        except ValueError:
+            self.problem(
+                tag, f"is {text!r}, which is no date. Write it like 20221228 or 20221228093000[-5:EST].", element
+            )
+            return None
+
+    def aggregate(self, *tags: str, required: bool = False) -> _Reader | None:
+        """The next child with one of these names."""
+        for tag in tags:
+            if (element := self.take(tag)) is not None:
+                return _Reader(element, self._problems)
+        if required:
+            self.problem(tags[0], "is missing. Download the statement again.")
+        return None
+
+    def aggregates(self, tags: Iterable[str]) -> list[_Reader]:
+        """All children with one of these names, in their order."""
+        wanted = set(tags)
+        found = [child for child in self._left if child.tag in wanted]
+        self._left = [child for child in self._left if child.tag not in wanted]
+        return [_Reader(child, self._problems) for child in found]
+
+    def rest(self) -> dict[str, Any]:
+        """What was not taken and is not ignored, as JSON; empty elements tell nothing."""
+        ignored = IGNORED.get(self.tag, {})
+        return _as_json(child for child in self._left if child.tag not in ignored)
+
+
+def _as_json(elements: Iterable[Element]) -> dict[str, Any]:
+    """Elements by name; of several with one name a list."""
+    found: dict[str, Any] = {}
+    for element in elements:
+        value = _as_json(element.children) if element.children else element.text
+        if not value:
+            continue
+        if element.tag not in found:
+            found[element.tag] = value
+        elif isinstance(found[element.tag], list):
+            found[element.tag].append(value)
+        else:
+            found[element.tag] = [found[element.tag], value]
+    return found
+
+
+def _moment(text: str) -> _Moment:
+    """An OFX date.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _DATE.fullmatch(text)
+    if found is None or found["part"] not in _QUARTERS:
+        raise ValueError(text)
+    told = found["day"] + (found["time"] or "").ljust(6, "0")
+    if not _EARLIEST <= int(told[:4]) <= _LATEST:
+        raise ValueError(text)
+    offset = timedelta(hours=int(found["hours"] or 0), minutes=_QUARTERS[found["part"]])
+    zone = timezone(-offset if found["sign"] == "-" else offset)
+    local = datetime.strptime(told, "%Y%m%d%H%M%S").replace(tzinfo=zone)
+    return _Moment(local.astimezone(UTC), local.date())
+
+
+def _currency(reader: _Reader, tag: str) -> str | None:
+    element = reader.child(tag)
+    code = reader.text(tag, required=True)
+    if code is not None and not re.fullmatch(CURRENCY_PATTERN, code):
+        reader.problem(tag, f"is {code!r}, which is no currency. Write an ISO 4217 code like USD.", element)
+        return None
+    return code
+
+
+@dataclass
+class _File:
+    """A file while it is read.
+
+    Attributes:
+        rows: found so far.
+        periods: found so far.
+        problems: what is wrong.
+        securities: of SECLIST, by their identity.
+        shared: what is said of all accounts.
+        keys: of transactions that have none.
+    """
+
+    rows: dict[type[RawContract], list[Row]] = field(
+        default_factory=lambda: {contract: [] for contract in (Accounts, Balances, Positions, Transactions)}
+    )
+    periods: list[Period] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    securities: dict[str, _Security] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    keys: ContentKeys = field(default_factory=ContentKeys)
+
+    def add(
+        self,
+        contract: type[RawContract],
+        place: str,
+        moment: _Moment | None,
+        extra: Mapping[str, Any],
+        **content: Any,
+    ) -> None:
+        """Note a row of a stream."""
+        columns = dict.fromkeys(name for name in contract.__annotations__ if name != "institution")
+        at = moment.at if moment else None
+        self.rows[contract].append(Row({**columns, **content}, extra, at, place))
+
+
+def read(content: bytes, encoding: str | None = None, *, is_keyed_by_content: bool = False) -> Statement:
+    """What an OFX file says.
+
+    Args:
+        content: the file.
+        encoding: of its text, instead of the one that its header declares.
+        is_keyed_by_content: FITID is no lasting number: transactions are told apart by what they tell.
+
+    Raises:
+        StatementError: it cannot be read.
+    """
+    try:
+        root = parse(content, encoding)
+    except OfxError as error:
+        raise StatementError(str(error)) from error
+    file = _File()
+    top = _Reader(root, file.problems)
+    made_at = _sign_on(top, file)
+    for message_set in top.aggregates(("SECLISTMSGSRSV1",)):
+        _securities(message_set, file)
+    for name, wrapper, read_statement in (
+        ("BANKMSGSRSV1", "STMT", _bank_statement),
+        ("CREDITCARDMSGSRSV1", "CCSTMT", _bank_statement),
+        ("INVSTMTMSGSRSV1", "INVSTMT", _investment_statement),
+    ):
+        for message_set in top.aggregates((name,)):
+            for response in message_set.aggregates((f"{wrapper}TRNRS",)):
+                _check_status(response)
+                statement = response.aggregate(f"{wrapper}RS", required=True)
+                if statement is not None:
+                    read_statement(statement, file)
+                file.shared.update(response.rest())
+            file.shared.update(message_set.rest())
+    file.shared.update(top.rest())
+    if not file.rows[Accounts] and not file.problems:
+        raise StatementError("there is no statement of an account in it. Download one, or take the file away.")
+    if file.problems:
+        more = len(file.problems) - _MOST_PROBLEMS
+        raise StatementError(" ".join(file.problems[:_MOST_PROBLEMS]) + (f" And {more} more." if more > 0 else ""))
+    accounts = [replace(row, extra={**row.extra, **file.shared}) for row in file.rows[Accounts]]
+    transactions = file.rows[Transactions]
+    transactions = _keyed_by_content(transactions) if is_keyed_by_content else _corrected(transactions)
+    return Statement(
+        {**file.rows, Accounts: accounts, Transactions: transactions}, file.periods, made_at.at if made_at else None
+    )
+
+
+def _sign_on(top: _Reader, file: _File) -> _Moment | None:
+    """When the institution made the file. What else it says of itself is kept with its accounts."""
+    message_set = top.aggregate("SIGNONMSGSRSV1", required=True)
+    response = message_set and message_set.aggregate("SONRS", required=True)
+    if not message_set or not response:
+        return None
+    _check_status(response)
+    made_at = response.moment("DTSERVER", required=True)
+    file.shared.update(response.rest())
+    file.shared.update(message_set.rest())
+    return made_at
+
+
+def _check_status(response: _Reader) -> None:
+    """An institution that reports an error delivers no statement."""
+    status = response.aggregate("STATUS")
+    if status is not None and (status.text("SEVERITY") or "").upper() == "ERROR":
+        code, message = status.text("CODE"), status.text("MESSAGE")
+        response.problem("STATUS", f"reports error {code} ({message}). Download the statement again.")
+
+
+def _account(statement: _Reader, tag: str, file: _File) -> tuple[str, str] | None:
+    """Identity and currency of the account that a statement is of, noted as a row of accounts."""
+    currency = _currency(statement, "CURDEF")
+    source = statement.aggregate(tag, required=True)
+    if source is None:
+        return None
+    account = source.text("ACCTID", required=True)
+    kind = {"CCACCTFROM": "credit_card", "INVACCTFROM": "brokerage"}.get(tag)
+    if kind is None:
+        kind = _ACCOUNT_KINDS.get((source.text("ACCTTYPE", required=True, keep=True) or "").upper(), "other")
+    extra = {tag: rest} if (rest := source.rest()) else {}
+    file.add(Accounts, source.place, None, extra, account=account, kind=kind, currency=currency)
+    return (account, currency) if account and currency else None
+
+
+def _bank_statement(statement: _Reader, file: _File) -> None:
+    """STMTRS or CCSTMTRS."""
+    identity = _account(statement, "CCACCTFROM" if statement.tag == "CCSTMTRS" else "BANKACCTFROM", file)
+    account, currency = identity or ("", "")
+    posted = statement.aggregate("BANKTRANLIST")
+    if posted is not None:
+        _note_period(posted, account, file)
+        for told in posted.aggregates(("STMTTRN",)):
+            _bank_transaction(told, account, currency, {}, file)
+    pending = statement.aggregate("BANKTRANLISTP")
+    if pending is not None:
+        pending.moment("DTASOF", required=True)
+        file.periods.append(Period(account, date.min, date.max))
+        for told in pending.aggregates(("STMTTRNP",)):
+            _pending_transaction(told, account, currency, file)
+    rests = {told.tag: rest for told in (posted, pending) if told is not None and (rest := told.rest())}
+    _bank_balances(statement, account, currency, rests, file)
+
+
+def _note_period(told: _Reader, account: str, file: _File) -> None:
+    start, end = told.moment("DTSTART", required=True), told.moment("DTEND", required=True)
+    if start and end:
+        file.periods.append(Period(account, start.day, end.day))
+
+
+def _bank_transaction(told: _Reader, account: str, currency: str, wrapper: Mapping[str, Any], file: _File) -> None:
+    """STMTTRN."""
+    posted, made = told.moment("DTPOSTED", required=True), told.moment("DTUSER")
+    kind = (told.text("TRNTYPE", required=True, keep=True) or "").upper()
+    memo = told.text("MEMO")
+    payee = next((child for child in told.aggregates(("PAYEE",))), None)
+    counterparty = told.text("NAME") or (payee and payee.text("NAME"))
+    content = {
+        "transaction": told.text("FITID", required=True),
+        "amount": told.number("TRNAMT", required=True),
+        "currency": told.currency() or currency,
+        "category": told.text("CATEGORY"),
+    }
+    extra = {**told.rest(), **({"PAYEE": rest} if payee and (rest := payee.rest()) else {}), **wrapper}
+    file.add(
+        Transactions,
+        told.place,
+        posted,
+        extra,
+        account=account,
+        status="posted",
+        kind=_TRANSACTION_KINDS.get(kind, "other"),
+        posted_date=posted and posted.day.isoformat(),
+        transacted_date=made and made.day.isoformat(),
+        narrative=memo or counterparty,
+        counterparty=counterparty,
+        **content,
+    )
+
+
+def _pending_transaction(told: _Reader, account: str, currency: str, file: _File) -> None:
+    """STMTTRNP. OFX gives it no number: it goes when its posted twin comes, which has one."""
+    made = told.moment("DTTRAN", required=True)
+    kind = (told.text("TRNTYPE", required=True, keep=True) or "").upper()
+    memo, counterparty = told.text("MEMO"), told.text("NAME")
+    day = made.day.isoformat() if made else None
+    amount = told.number("TRNAMT", required=True)
+    currency = told.currency() or currency
+    file.add(
+        Transactions,
+        told.place,
+        made,
+        told.rest(),
+        account=account,
+        transaction=file.keys.key(account, day, amount, memo or counterparty),
+        status="pending",
+        kind=_TRANSACTION_KINDS.get(kind, "other"),
+        transacted_date=day,
+        amount=amount,
+        currency=currency,
+        narrative=memo or counterparty,
+        counterparty=counterparty,
+    )
+
+
+def _bank_balances(statement: _Reader, account: str, currency: str, rests: Mapping[str, Any], file: _File) -> None:
+    """LEDGERBAL and AVAILBAL: one row if they are of one instant. What else the statement tells goes with them."""
+    told = {tag: balance for tag in ("LEDGERBAL", "AVAILBAL") if (balance := statement.aggregate(tag)) is not None}
+    limit = statement.number("CREDITLIMIT")
+    amounts = {tag: balance.number("BALAMT", required=True) for tag, balance in told.items()}
+    moments = {tag: balance.moment("DTASOF", required=True) for tag, balance in told.items()}
+    extra = {**rests, **statement.rest(), **{tag: rest for tag, balance in told.items() if (rest := balance.rest())}}
+    if not told:
+        file.shared.update(extra)
+        return
+    columns = {"LEDGERBAL": "current", "AVAILBAL": "available"}
+    by_moment: dict[_Moment | None, dict[str, Any]] = {}
+    for tag, amount in amounts.items():
+        by_moment.setdefault(moments[tag], {})[columns[tag]] = amount
+    for position, (moment, content) in enumerate(by_moment.items()):
+        of_newest = {"credit_limit": limit} if position == 0 else {}
+        place = next(iter(told.values())).place
+        file.add(
+            Balances,
+            place,
+            moment,
+            extra if position == 0 else {},
+            account=account,
+            currency=currency,
+            **content,
+            **of_newest,
+        )
+
+
+def _investment_statement(statement: _Reader, file: _File) -> None:
+    """INVSTMTRS."""
+    as_of = statement.moment("DTASOF", required=True)
+    identity = _account(statement, "INVACCTFROM", file)
+    account, currency = identity or ("", "")
+    rests = {}
+    told = statement.aggregate("INVTRANLIST")
+    if told is not None:
+        for cash in told.aggregates(("INVBANKTRAN",)):
+            transaction = cash.aggregate("STMTTRN", required=True)
+            if transaction is not None:
+                _bank_transaction(transaction, account, currency, {cash.tag: cash.rest()}, file)
+        for investment in told.aggregates(_INVESTMENT_KINDS):
+            _investment_transaction(investment, account, currency, file)
+        rests[told.tag] = told.rest()
+    held = statement.aggregate("INVPOSLIST")
+    if held is not None:
+        for holding in held.aggregates(f"POS{kind}" for kind in _SECURITY_KINDS):
+            _position(holding, account, currency, as_of, file)
+        rests[held.tag] = held.rest()
+    balance = statement.aggregate("INVBAL")
+    if balance is None:
+        file.shared.update({**rests, **statement.rest()})
+        return
+    current = balance.number("AVAILCASH", required=True)
+    kept = {**rests, **statement.rest(), "INVBAL": balance.rest()}
+    extra = {tag: rest for tag, rest in kept.items() if rest}
+    file.add(Balances, balance.place, as_of, extra, account=account, current=current, currency=currency)
+
+
+def _investment_transaction(told: _Reader, account: str, currency: str, file: _File) -> None:
+    """A child of INVTRANLIST other than INVBANKTRAN."""
+    trade = told.aggregate("INVBUY", "INVSELL")
+    source = trade or told
+    about = source.aggregate("INVTRAN", required=True)
+    if about is None:
+        return
+    made = about.moment("DTTRADE", required=True)
+    security, named = _security_of(source, file)
+    kind = _INVESTMENT_KINDS[told.tag]
+    if told.tag == "INCOME":
+        kind = _INCOME_KINDS.get((told.text("INCOMETYPE", required=True, keep=True) or "").upper(), kind)
+    quantity = source.number("UNITS")
+    amount: float | None = 0.0
+    if told.tag == "SPLIT":
+        new, old = source.number("NEWUNITS", keep=True), source.number("OLDUNITS", keep=True)
+        quantity = new - old if new is not None and old is not None else None
+        amount = source.number("FRACCASH") or 0.0
+    elif told.tag not in _MOVES_NO_CASH:
+        amount = source.number("TOTAL", required=True)
+    is_out = kind == "sell" or (told.text("TFERACTION", keep=True) or "").upper() == "OUT"
+    fees = [fee for tag in _FEES if (fee := source.number(tag)) is not None]
+    columns = {
+        "transaction": about.text("FITID", required=True),
+        "narrative": about.text("MEMO"),
+        "price": source.number("UNITPRICE"),
+        "currency": source.currency() or currency,
+        "symbol": named and named.symbol,
+    }
+    kept = {**source.rest(), **({} if trade is None else told.rest()), "INVTRAN": about.rest()}
+    extra = {told.tag: {tag: rest for tag, rest in kept.items() if rest}, **(named.name_as_extra() if named else {})}
+    file.add(
+        Transactions,
+        told.place,
+        made,
+        extra,
+        account=account,
+        status="posted",
+        kind=kind,
+        posted_date=made and made.day.isoformat(),
+        transacted_date=made and made.day.isoformat(),
+        amount=amount,
+        security=security,
+        quantity=-abs(quantity) if is_out and quantity is not None else quantity,
+        fees=sum(fees) if fees else None,
+        **columns,
+    )
+
+
+def _position(told: _Reader, account: str, currency: str, as_of: _Moment | None, file: _File) -> None:
+    """A child of INVPOSLIST."""
+    holding = told.aggregate("INVPOS", required=True)
+    if holding is None:
+        return
+    security, named = _security_of(holding, file)
+    if security is None:
+        holding.problem("SECID", "is missing. Download the statement again.")
+    held_in = (holding.text("HELDINACCT", keep=True) or "").upper()
+    sign = -1 if (holding.text("POSTYPE", keep=True) or "").upper() == "SHORT" else 1
+    quantity, value = holding.number("UNITS", required=True), holding.number("MKTVAL")
+    columns = {"price": holding.number("UNITPRICE"), "currency": holding.currency() or currency}
+    extra = {**holding.rest(), **told.rest(), **(named.extra if named else {})}
+    file.add(
+        Positions,
+        told.place,
+        as_of,
+        extra,
+        account=account,
+        security=security,
+        sub_account=_SUB_ACCOUNTS.get(held_in, "other"),
+        symbol=named and named.symbol,
+        name=named and named.name,
+        kind=named.kind if named else _SECURITY_KINDS[told.tag.removeprefix("POS")],
+        quantity=sign * abs(quantity) if sign < 0 and quantity is not None else quantity,
+        value=sign * abs(value) if sign < 0 and value is not None else value,
+        **columns,
+    )
+
+
+def _securities(message_set: _Reader, file: _File) -> None:
+    """SECLIST: what transactions and positions refer to."""
+    for listed in message_set.aggregates(("SECLIST",)):
+        for told in listed.aggregates(f"{kind}INFO" for kind in _SECURITY_KINDS):
+            about = told.aggregate("SECINFO", required=True)
+            identity = about and about.aggregate("SECID", required=True)
+            if not about or not identity:
+                continue
+            ticker, name = (about.text("TICKER") or "").upper(), about.text("SECNAME")
+            symbol = ticker if re.fullmatch(SYMBOL_PATTERN, ticker) else None
+            unique = identity.text("UNIQUEID", required=True)
+            extra: dict[str, Any] = {"SECINFO": about.rest(), told.tag: told.rest()}
+            if ticker and symbol is None:
+                extra["TICKER"] = ticker
+            kind = _SECURITY_KINDS[told.tag.removesuffix("INFO")]
+            file.securities[unique or ""] = _Security(
+                symbol, name, kind, {tag: rest for tag, rest in extra.items() if rest}
+            )
+
+
+def _security_of(source: _Reader, file: _File) -> tuple[str | None, _Security | None]:
+    """Identity of the security that is meant, and what SECLIST says of it. The kind of identity stays where it is."""
+    element = source.child("SECID")
+    if element is None:
+        return None, None
+    identity = source.within(element).text("UNIQUEID", required=True)
+    return identity, file.securities.get(identity or "")
+
+
+def _corrected(rows: Iterable[Row]) -> list[Row]:
+    """The transactions after corrections: one that is deleted or replaced is told as removed."""
+    found: list[Row] = []
+    removed: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        corrected = row.extra.get("CORRECTFITID")
+        if corrected is None:
+            found.append(row)
+            continue
+        if str(row.extra.get("CORRECTACTION")).upper() != "DELETE":
+            found.append(row)
+        content = {**row.content, "transaction": corrected, "status": "removed"}
+        removed[row.content["account"], corrected] = replace(row, content=content)
+    kept = [row for row in found if (row.content["account"], row.content["transaction"]) not in removed]
+    return [*kept, *removed.values()]
+
+
+def _keyed_by_content(rows: Iterable[Row]) -> list[Row]:
+    """The transactions with keys made of what they tell; FITID is kept."""
+    keys = ContentKeys()
+    found = []
+    for row in rows:
+        told = row.content
+        key = keys.key(
+            told["account"], told["posted_date"] or told["transacted_date"], told["amount"], told["narrative"]
+        )
+        extra = {**row.extra, "FITID": told["transaction"]}
+        found.append(replace(row, content={**told, "transaction": key}, extra=extra))
+    return found
+
+
+class OfxInstitution(FilesInstitution):
+    """An institution whose statements are OFX or QFX files.
+
+    Args:
+        settings: see :class:`Institution`.
+        start: see :class:`Institution`.
+        clock: see :class:`Institution`.
+    """
+
+    SETTINGS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "path": {
+            "type": "string",
+            "minLength": 1,
+            "title": "Path",
+            "description": "A file, a folder, or a folder and a pattern of names such as statements/*.qfx.",
+        },
+        "transaction_key": {
+            "type": "string",
+            "enum": ["fitid", "content"],
+            "default": "fitid",
+            "title": "Transaction key",
+            "description": "What tells transactions apart: their number (FITID), or, where an institution numbers anew "
+            "in each download, what they tell.",
+        },
+        "encoding": {
+            "type": "string",
+            "title": "Encoding",
+            "description": "Of the files, if their header declares a wrong one; for instance cp1252.",
+        },
+    }
+    REQUIRED: ClassVar[tuple[str, ...]] = ("path",)
+
+    def __init__(self, settings: Mapping[str, Any], start: date, clock: Callable[[], datetime]) -> None:
+        encoding = settings.get("encoding")
+        is_keyed_by_content = settings.get("transaction_key", "fitid") == "content"
+
+        def parse_file(_: str, content: bytes) -> Statement:
+            return read(content, encoding, is_keyed_by_content=is_keyed_by_content)
+
+        files = Files(Path(settings["path"]), (".ofx", ".qfx"), parse_file)
+        super().__init__("ofx", settings, start, clock, [files])
