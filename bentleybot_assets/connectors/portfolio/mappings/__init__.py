@@ -1,0 +1,1 @@
+"""Mappings of CSV exports that ship: a bank's transactions, and two styles of brokers'."""
