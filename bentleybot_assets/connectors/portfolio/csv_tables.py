@@ -257,8 +257,8 @@ class _Table:
     def _line(self, header: Sequence[str], cells: Sequence[str], number: int) -> _Line:
         if len(cells) != len(header):
             raise StatementError(
-                f"line {number}: it has {len(cells)} cells for {len(header)} columns. Mend the line; if the table ended "
-                "before it, say so with `ends_before` of the mapping."
+                f"line {number}: it has {len(cells)} cells for {len(header)} columns. Mend the line; if the table "
+                "ended before it, say so with `ends_before` of the mapping."
             )
         if any(cell and not name for name, cell in zip(header, cells, strict=True)):
             raise StatementError(f"line {number}: a cell stands in a column without a name. Name the column.")
@@ -348,13 +348,14 @@ class _Table:
         quantity = line.number_of("quantity")
         if quantity is None:
             raise _CellError(f"{self._mapping.columns['quantity']} is empty. Write how many are held.")
+        kind = line.meaning("kind", self._mapping.constants.get("kind", "other"))
         content = {
             "account": self._account_of(line, currency),
             "security": security,
             "sub_account": line.meaning("sub_account", "cash"),
-            "symbol": line.symbol(),
+            "symbol": None if kind == "cash" else line.symbol(),
             "name": line.text("name"),
-            "kind": line.meaning("kind", self._mapping.constants.get("kind", "other")),
+            "kind": kind,
             "quantity": quantity,
             "price": line.number_of("price"),
             "value": line.number_of("value"),
@@ -363,7 +364,7 @@ class _Table:
         }
         day = self._as_of(line)
         self._rows.append(Row(content, line.extra(), self._at(day, _END_OF_DAY), line.place))
-        if content["kind"] == "cash":
+        if kind == "cash":
             # A list of positions has no other place for the balance.
             self._add_balance(content["account"], day, quantity, currency, line)
 

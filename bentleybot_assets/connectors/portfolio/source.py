@@ -5,6 +5,7 @@ Belongs here: the protocol, and the list of kinds. Does not belong here: where r
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -13,12 +14,13 @@ from typing import Any
 from airbyte_cdk.models import ConnectorSpecification
 from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import Stream
-from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets
 
-from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Read, Record, TransientError
 from bentleybot_assets.connectors.portfolio.csv_tables import CsvInstitution
 from bentleybot_assets.connectors.portfolio.institutions import Institution
 from bentleybot_assets.connectors.portfolio.ofx import OfxInstitution
+from bentleybot_assets.connectors.portfolio.sample import NAMES, SampleInstitution
 from bentleybot_assets.connectors.streams import PartedStream, traced
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
@@ -37,6 +39,10 @@ _STREAMS: Mapping[type[RawContract], str] = {
     Transactions: "fetched_at",
 }
 """Contract of each stream to its cursor column."""
+
+
+_Reads = Institution | SampleInstitution
+_Opened = Callable[[], _Reads]
 
 
 def _entry(kind: str, institution: type[Institution]) -> dict[str, Any]:
@@ -118,17 +124,17 @@ class PortfolioSource(AbstractSource):
         config: Mapping[str, Any],
     ) -> tuple[bool, str | None]:
         """Whether every institution can be read."""
-        problems = []
         try:
             institutions = self._institutions(config)
         except ConfigError as problem:
             return False, str(problem)
+        problems = []
         for name, institution in institutions.items():
             try:
-                institution.check()
+                institution().check()
             except (ConfigError, TransientError) as problem:
                 problems.append(f"{name}: {problem}")
-        return not problems, " ".join(problems) or None
+        return not problems, filter_secrets(" ".join(problems)) or None
 
     def streams(self, config: Mapping[str, Any]) -> list[Stream]:
         """The four streams, whose parts are the institutions."""
@@ -146,15 +152,18 @@ class PortfolioSource(AbstractSource):
             for contract, cursor in _STREAMS.items()
         ]
 
-    def _institutions(self, config: Mapping[str, Any]) -> dict[str, Institution]:
+    def _institutions(self, config: Mapping[str, Any]) -> dict[str, _Opened]:
         """Name to institution, in the order of the configuration."""
-        mode = config.get("mode")
-        if mode not in MODES:
+        mode, entries, start = config.get("mode"), config.get("institutions", []), _start_date(config)
+        if mode == "sample":
+            if entries:
+                raise ConfigError("Mode sample reads no `institutions`. Set `mode: institutions`, or take them out.")
+            return {name: _opened(SampleInstitution, name, start) for name in NAMES}
+        if mode != "institutions":
             raise ConfigError(f"`mode` is {mode!r}. Set it to {' or '.join(MODES)}.")
-        entries = config.get("institutions", [])
-        if mode == "institutions" and not entries:
+        if not entries:
             raise ConfigError("Mode institutions needs accounts to read. List at least one entry in `institutions`.")
-        institutions: dict[str, Institution] = {}
+        institutions: dict[str, _Opened] = {}
         for entry in entries:
             name = entry["name"]
             if name in institutions:
@@ -163,17 +172,20 @@ class PortfolioSource(AbstractSource):
             if kind is None:
                 raise ConfigError(f"{name}: `kind` is {entry['kind']!r}. Set it to {' or '.join(KINDS)}.")
             _hide_secrets(kind, entry)
-            institutions[name] = kind(entry, _start_date(config), self._clock)
+            institutions[name] = _opened(kind, entry, start, self._clock)
         return institutions
 
 
-def _reader(
-    institutions: Mapping[str, Institution], stream: str
-) -> Callable[[str, Mark | None], tuple[Iterable[Record], Mark | None]]:
+def _opened(institution: Callable[..., _Reads], *arguments: Any) -> _Opened:
+    """Makes an institution when it is first read: a wrong entry leaves out that institution alone."""
+    return functools.cache(lambda: institution(*arguments))
+
+
+def _reader(institutions: Mapping[str, _Opened], stream: str) -> Read:
     """Reads a stream of any institution."""
 
     def read(part: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        return getattr(institutions[part], stream)(mark)  # type: ignore[no-any-return]
+        return getattr(institutions[part](), stream)(mark)  # type: ignore[no-any-return]
 
     return read
 

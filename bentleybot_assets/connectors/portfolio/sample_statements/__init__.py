@@ -1,0 +1,1 @@
+"""Statements of nobody, written for this project (``sample``)."""
