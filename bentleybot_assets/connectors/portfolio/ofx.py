@@ -1,9 +1,10 @@
 """Statements in OFX and QFX, as banks and brokers offer them for download.
 
-Belongs here: what an element means. Does not belong here: tags and encodings (``ofx_tree``), folders (``files``).
+Belongs here: what an element means. Does not belong here: tags and encodings (``ofx_tree``), values and what is ignored
+(``ofx_elements``), folders (``files``).
 
-Every element is mapped to a column, kept in ``extra`` under its own name, or listed in IGNORED. An element that must
-have a value and has none, or a wrong one, condemns its file: the message names its line.
+Every element is mapped to a column, kept in ``extra`` under its own name, or listed in ``ofx_elements.IGNORED``. One
+that must have a value and has none, or a wrong one, condemns its file: the message names its line.
 """
 
 from __future__ import annotations
@@ -11,44 +12,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from bentleybot_assets.connectors.portfolio.files import Files, FilesInstitution
-from bentleybot_assets.connectors.portfolio.ofx_tree import Element, OfxError, parse
+from bentleybot_assets.connectors.portfolio.ofx_elements import Moment, Reader, currency_of
+from bentleybot_assets.connectors.portfolio.ofx_tree import OfxError, parse
 from bentleybot_assets.connectors.portfolio.statements import ContentKeys, Period, Row, Statement, StatementError
 from bentleybot_assets.contracts._base import SYMBOL_PATTERN
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.portfolio import (
-    CURRENCY_PATTERN,
     Accounts,
     Balances,
     Positions,
     Transactions,
 )
-
-_SESSION = "about the download, not the account"
-_REQUEST = "number of the request that was answered"
-_QUOTE = "about a security that is not held"
-
-IGNORED: Mapping[str, Mapping[str, str]] = {
-    "SONRS": dict.fromkeys(
-        (
-            *("STATUS", "LANGUAGE", "DTPROFUP", "DTACCTUP", "USERKEY", "TSKEYEXPIRE", "SESSCOOKIE", "ACCESSKEY"),
-            *("INTU.BID", "INTU.USERID"),
-        ),
-        _SESSION,
-    ),
-    **{
-        f"{wrapper}STMTTRNRS": {"TRNUID": _REQUEST, "CLTCOOKIE": _REQUEST, "STATUS": _SESSION}
-        for wrapper in ("", "CC", "INV")
-    },
-    "INVTRANLIST": {"DTSTART": "the period of the list", "DTEND": "the period of the list"},
-    "SECLIST": {"*": _QUOTE},
-}
-"""Elements that are read and dropped: parent to element to reason. Other elements are mapped or kept."""
 
 _ACCOUNT_KINDS = {
     "CHECKING": "checking",
@@ -85,23 +64,7 @@ _SECURITY_KINDS = {"STOCK": "equity", "MF": "fund", "DEBT": "bond", "OPT": "opti
 _SUB_ACCOUNTS = {"CASH": "cash", "MARGIN": "margin", "SHORT": "short"}
 _FEES = ("COMMISSION", "FEES", "LOAD")
 
-_DATE = re.compile(
-    r"(?P<day>\d{8})(?P<time>\d{6}|\d{4})?(?:\.\d+)?"
-    r"\s*(?:\[\s*(?P<sign>[+-]?)(?P<hours>\d{1,2})(?:[.:](?P<part>\d{1,2}))?\s*(?::[^\]]*)?\])?"
-)
-_QUARTERS = {None: 0, "0": 0, "00": 0, "15": 15, "25": 15, "30": 30, "5": 30, "50": 30, "45": 45, "75": 45}
-"""Minutes of an offset's part: some write them, some a fraction of the hour. No zone has other than quarters."""
-
-_EARLIEST, _LATEST = 1900, 2199
 _MOST_PROBLEMS = 5
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """An OFX date: the instant, and the day as the institution writes it."""
-
-    at: datetime
-    day: date
 
 
 @dataclass(frozen=True)
@@ -117,157 +80,6 @@ class _Security:
         """What a transaction, which has no column for it, keeps of the security."""
         unusual = {"TICKER": self.extra["TICKER"]} if "TICKER" in self.extra else {}
         return {**({"SECNAME": self.name} if self.name else {}), **unusual}
-
-
-class _Reader:
-    """Takes the elements of an aggregate one by one; what is not taken is kept as it is.
-
-    Args:
-        element: the aggregate.
-        problems: grows by what is wrong with an element.
-    """
-
-    def __init__(self, element: Element, problems: list[str]) -> None:
-        self._element = element
-        self._problems = problems
-        self._left = list(element.children)
-
-    @property
-    def tag(self) -> str:
-        """The aggregate's name."""
-        return self._element.tag
-
-    @property
-    def place(self) -> str:
-        """The aggregate and its line."""
-        return f"{self.tag} in line {self._element.line}"
-
-    def problem(self, tag: str, text: str, child: Element | None = None) -> None:
-        """Note what is wrong with a child."""
-        self._problems.append(f"line {(child or self._element).line}: {self.tag}/{tag} {text}")
-
-    def within(self, aggregate: Element) -> _Reader:
-        """Reads an aggregate that stays."""
-        return _Reader(aggregate, self._problems)
-
-    def child(self, tag: str) -> Element | None:
-        """The next child with this name, which stays."""
-        return next((child for child in self._left if child.tag == tag), None)
-
-    def take(self, tag: str) -> Element | None:
-        """The next child with this name."""
-        for position, child in enumerate(self._left):
-            if child.tag == tag:
-                return self._left.pop(position)
-        return None
-
-    def text(self, tag: str, *, required: bool = False, keep: bool = False) -> str | None:
-        """The value of a child; None if there is none or it is empty. One to keep also stays as it is."""
-        element = self.child(tag) if keep else self.take(tag)
-        if element is not None and element.text:
-            return element.text
-        if required:
-            what = "is missing" if element is None else "is empty"
-            self.problem(tag, f"{what}. Download the statement again, or write the value.", element)
-        return None
-
-    def number(self, tag: str, *, required: bool = False, keep: bool = False) -> float | None:
-        """The amount that a child tells."""
-        element = self.child(tag)
-        text = self.text(tag, required=required, keep=keep)
-        if text is None:
-            return None
-        try:
-            value = Decimal(text.replace(",", ".") if "." not in text else text)
-        except InvalidOperation:
-            value = Decimal("NaN")
-        if not value.is_finite():
-            self.problem(tag, f"is {text!r}, which is no amount. Write it like -1234.56.", element)
-            return None
-        return float(value)
-
-    def currency(self) -> str | None:
-        """CURSYM of CURRENCY, in which the amounts are then; None if they are in the account's."""
-        aggregate = self.child("CURRENCY")
-        return None if aggregate is None else _currency(self.within(aggregate), "CURSYM")
-
-    def moment(self, tag: str, *, required: bool = False) -> _Moment | None:
-        """The date that a child tells; without an offset it is in UTC, as OFX has it."""
-        element = self.child(tag)
-        text = self.text(tag, required=required)
-        if text is None:
-            return None
-        try:
-            return _moment(text)
-        except ValueError:
-            self.problem(
-                tag, f"is {text!r}, which is no date. Write it like 20221228 or 20221228093000[-5:EST].", element
-            )
-            return None
-
-    def aggregate(self, *tags: str, required: bool = False) -> _Reader | None:
-        """The next child with one of these names."""
-        for tag in tags:
-            if (element := self.take(tag)) is not None:
-                return _Reader(element, self._problems)
-        if required:
-            self.problem(tags[0], "is missing. Download the statement again.")
-        return None
-
-    def aggregates(self, tags: Iterable[str]) -> list[_Reader]:
-        """All children with one of these names, in their order."""
-        wanted = set(tags)
-        found = [child for child in self._left if child.tag in wanted]
-        self._left = [child for child in self._left if child.tag not in wanted]
-        return [_Reader(child, self._problems) for child in found]
-
-    def rest(self) -> dict[str, Any]:
-        """What was not taken and is not ignored, as JSON; empty elements tell nothing."""
-        ignored = IGNORED.get(self.tag, {})
-        return _as_json(child for child in self._left if child.tag not in ignored)
-
-
-def _as_json(elements: Iterable[Element]) -> dict[str, Any]:
-    """Elements by name; of several with one name a list."""
-    found: dict[str, Any] = {}
-    for element in elements:
-        value = _as_json(element.children) if element.children else element.text
-        if not value:
-            continue
-        if element.tag not in found:
-            found[element.tag] = value
-        elif isinstance(found[element.tag], list):
-            found[element.tag].append(value)
-        else:
-            found[element.tag] = [found[element.tag], value]
-    return found
-
-
-def _moment(text: str) -> _Moment:
-    """An OFX date.
-
-    Raises:
-        ValueError: it is none.
-    """
-    found = _DATE.fullmatch(text)
-    if found is None or found["part"] not in _QUARTERS:
-        raise ValueError(text)
-    told = found["day"] + (found["time"] or "").ljust(6, "0")
-    if not _EARLIEST <= int(told[:4]) <= _LATEST:
-        raise ValueError(text)
-    offset = timedelta(hours=int(found["hours"] or 0), minutes=_QUARTERS[found["part"]])
-    zone = timezone(-offset if found["sign"] == "-" else offset)
-    local = datetime.strptime(told, "%Y%m%d%H%M%S").replace(tzinfo=zone)
-    return _Moment(local.astimezone(UTC), local.date())
-
-
-def _currency(reader: _Reader, tag: str) -> str | None:
-    element = reader.child(tag)
-    code = reader.text(tag, required=True)
-    if code is not None and not re.fullmatch(CURRENCY_PATTERN, code):
-        reader.problem(tag, f"is {code!r}, which is no currency. Write an ISO 4217 code like USD.", element)
-        return None
-    return code
 
 
 @dataclass
@@ -296,7 +108,7 @@ class _File:
         self,
         contract: type[RawContract],
         place: str,
-        moment: _Moment | None,
+        moment: Moment | None,
         extra: Mapping[str, Any],
         **content: Any,
     ) -> None:
@@ -322,7 +134,7 @@ def read(content: bytes, encoding: str | None = None, *, is_keyed_by_content: bo
     except OfxError as error:
         raise StatementError(str(error)) from error
     file = _File()
-    top = _Reader(root, file.problems)
+    top = Reader(root, file.problems)
     made_at = _sign_on(top, file)
     for message_set in top.aggregates(("SECLISTMSGSRSV1",)):
         _securities(message_set, file)
@@ -353,7 +165,7 @@ def read(content: bytes, encoding: str | None = None, *, is_keyed_by_content: bo
     )
 
 
-def _sign_on(top: _Reader, file: _File) -> _Moment | None:
+def _sign_on(top: Reader, file: _File) -> Moment | None:
     """When the institution made the file. What else it says of itself is kept with its accounts."""
     message_set = top.aggregate("SIGNONMSGSRSV1", required=True)
     response = message_set and message_set.aggregate("SONRS", required=True)
@@ -366,7 +178,7 @@ def _sign_on(top: _Reader, file: _File) -> _Moment | None:
     return made_at
 
 
-def _check_status(response: _Reader) -> None:
+def _check_status(response: Reader) -> None:
     """An institution that reports an error delivers no statement."""
     status = response.aggregate("STATUS")
     if status is not None and (status.text("SEVERITY") or "").upper() == "ERROR":
@@ -374,9 +186,9 @@ def _check_status(response: _Reader) -> None:
         response.problem("STATUS", f"reports error {code} ({message}). Download the statement again.")
 
 
-def _account(statement: _Reader, tag: str, file: _File) -> tuple[str, str] | None:
+def _account(statement: Reader, tag: str, file: _File) -> tuple[str, str] | None:
     """Identity and currency of the account that a statement is of, noted as a row of accounts."""
-    currency = _currency(statement, "CURDEF")
+    currency = currency_of(statement, "CURDEF")
     source = statement.aggregate(tag, required=True)
     if source is None:
         return None
@@ -389,7 +201,7 @@ def _account(statement: _Reader, tag: str, file: _File) -> tuple[str, str] | Non
     return (account, currency) if account and currency else None
 
 
-def _bank_statement(statement: _Reader, file: _File) -> None:
+def _bank_statement(statement: Reader, file: _File) -> None:
     """STMTRS or CCSTMTRS."""
     identity = _account(statement, "CCACCTFROM" if statement.tag == "CCSTMTRS" else "BANKACCTFROM", file)
     account, currency = identity or ("", "")
@@ -408,13 +220,13 @@ def _bank_statement(statement: _Reader, file: _File) -> None:
     _bank_balances(statement, account, currency, rests, file)
 
 
-def _note_period(told: _Reader, account: str, file: _File) -> None:
+def _note_period(told: Reader, account: str, file: _File) -> None:
     start, end = told.moment("DTSTART", required=True), told.moment("DTEND", required=True)
     if start and end:
         file.periods.append(Period(account, start.day, end.day))
 
 
-def _bank_transaction(told: _Reader, account: str, currency: str, wrapper: Mapping[str, Any], file: _File) -> None:
+def _bank_transaction(told: Reader, account: str, currency: str, wrapper: Mapping[str, Any], file: _File) -> None:
     """STMTTRN."""
     posted, made = told.moment("DTPOSTED", required=True), told.moment("DTUSER")
     kind = (told.text("TRNTYPE", required=True, keep=True) or "").upper()
@@ -444,7 +256,7 @@ def _bank_transaction(told: _Reader, account: str, currency: str, wrapper: Mappi
     )
 
 
-def _pending_transaction(told: _Reader, account: str, currency: str, file: _File) -> None:
+def _pending_transaction(told: Reader, account: str, currency: str, file: _File) -> None:
     """STMTTRNP. OFX gives it no number: it goes when its posted twin comes, which has one."""
     made = told.moment("DTTRAN", required=True)
     kind = (told.text("TRNTYPE", required=True, keep=True) or "").upper()
@@ -469,7 +281,7 @@ def _pending_transaction(told: _Reader, account: str, currency: str, file: _File
     )
 
 
-def _bank_balances(statement: _Reader, account: str, currency: str, rests: Mapping[str, Any], file: _File) -> None:
+def _bank_balances(statement: Reader, account: str, currency: str, rests: Mapping[str, Any], file: _File) -> None:
     """LEDGERBAL and AVAILBAL: one row if they are of one instant. What else the statement tells goes with them."""
     told = {tag: balance for tag in ("LEDGERBAL", "AVAILBAL") if (balance := statement.aggregate(tag)) is not None}
     limit = statement.number("CREDITLIMIT")
@@ -480,7 +292,7 @@ def _bank_balances(statement: _Reader, account: str, currency: str, rests: Mappi
         file.shared.update(extra)
         return
     columns = {"LEDGERBAL": "current", "AVAILBAL": "available"}
-    by_moment: dict[_Moment | None, dict[str, Any]] = {}
+    by_moment: dict[Moment | None, dict[str, Any]] = {}
     for tag, amount in amounts.items():
         by_moment.setdefault(moments[tag], {})[columns[tag]] = amount
     for position, (moment, content) in enumerate(by_moment.items()):
@@ -498,7 +310,7 @@ def _bank_balances(statement: _Reader, account: str, currency: str, rests: Mappi
         )
 
 
-def _investment_statement(statement: _Reader, file: _File) -> None:
+def _investment_statement(statement: Reader, file: _File) -> None:
     """INVSTMTRS."""
     as_of = statement.moment("DTASOF", required=True)
     identity = _account(statement, "INVACCTFROM", file)
@@ -528,7 +340,7 @@ def _investment_statement(statement: _Reader, file: _File) -> None:
     file.add(Balances, balance.place, as_of, extra, account=account, current=current, currency=currency)
 
 
-def _investment_transaction(told: _Reader, account: str, currency: str, file: _File) -> None:
+def _investment_transaction(told: Reader, account: str, currency: str, file: _File) -> None:
     """A child of INVTRANLIST other than INVBANKTRAN."""
     trade = told.aggregate("INVBUY", "INVSELL")
     source = trade or told
@@ -577,7 +389,7 @@ def _investment_transaction(told: _Reader, account: str, currency: str, file: _F
     )
 
 
-def _position(told: _Reader, account: str, currency: str, as_of: _Moment | None, file: _File) -> None:
+def _position(told: Reader, account: str, currency: str, as_of: Moment | None, file: _File) -> None:
     """A child of INVPOSLIST."""
     holding = told.aggregate("INVPOS", required=True)
     if holding is None:
@@ -607,7 +419,7 @@ def _position(told: _Reader, account: str, currency: str, as_of: _Moment | None,
     )
 
 
-def _securities(message_set: _Reader, file: _File) -> None:
+def _securities(message_set: Reader, file: _File) -> None:
     """SECLIST: what transactions and positions refer to."""
     for listed in message_set.aggregates(("SECLIST",)):
         for told in listed.aggregates(f"{kind}INFO" for kind in _SECURITY_KINDS):
@@ -627,7 +439,7 @@ def _securities(message_set: _Reader, file: _File) -> None:
             )
 
 
-def _security_of(source: _Reader, file: _File) -> tuple[str | None, _Security | None]:
+def _security_of(source: Reader, file: _File) -> tuple[str | None, _Security | None]:
     """Identity of the security that is meant, and what SECLIST says of it. The kind of identity stays where it is."""
     element = source.child("SECID")
     if element is None:
