@@ -6,11 +6,11 @@ element means (``ofx``).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from bentleybot_assets.connectors.portfolio.ofx_tree import Element
@@ -39,8 +39,10 @@ IGNORED: Mapping[str, Mapping[str, str]] = {
 
 _DATE = re.compile(
     r"(?P<day>\d{8})(?P<time>\d{6}|\d{4})?(?:\.\d+)?"
-    r"\s*(?:\[\s*(?P<sign>[+-]?)(?P<hours>\d{1,2})(?:[.:](?P<part>\d{1,2}))?\s*(?::[^\]]*)?\])?"
+    r"\s*(?:\[\s*(?P<sign>[+-]?)(?P<hours>\d{1,2})(?:[.:](?P<part>\d{1,2}))?\s*(?::[^\]]*)?\])?",
+    re.ASCII,
 )
+_AMOUNT = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)", re.ASCII)
 _QUARTERS = {None: 0, "0": 0, "00": 0, "15": 15, "25": 15, "30": 30, "5": 30, "50": 30, "45": 45, "75": 45}
 """Minutes of an offset's part: some write them, some a fraction of the hour. No zone has other than quarters."""
 
@@ -113,14 +115,11 @@ class Reader:
         text = self.text(tag, required=required, keep=keep)
         if text is None:
             return None
-        try:
-            value = Decimal(text.replace(",", ".") if "." not in text else text)
-        except InvalidOperation:
-            value = Decimal("NaN")
-        if not value.is_finite():
+        value = float(text.replace(",", ".")) if _AMOUNT.fullmatch(text) else math.inf
+        if not math.isfinite(value):
             self.problem(tag, f"is {text!r}, which is no amount. Write it like -1234.56.", element)
             return None
-        return float(value)
+        return value
 
     def currency(self) -> str | None:
         """CURSYM of CURRENCY, in which the amounts are then; None if they are in the account's."""
