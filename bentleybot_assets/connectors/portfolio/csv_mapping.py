@@ -96,6 +96,15 @@ class CsvMapping(BaseModel):
             raise ValueError(f"{name!r} is no time zone; write one like America/New_York") from None
         return name
 
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, name: str) -> str:
+        try:
+            "".encode(name)
+        except LookupError:
+            raise ValueError(f"{name!r} is no encoding; write one like utf-8 or cp1252") from None
+        return name
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         allowed = _ALLOWED[self.stream]

@@ -219,6 +219,9 @@ class _Table:
             raise StatementError(
                 f"line {line}: byte {error.start} is not {mapping.encoding}. Mend `encoding` of the mapping."
             ) from None
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise StatementError(f"line {line}: it has a NUL character, which no text has. Download the file again.")
         physical = io.StringIO(text, newline="")
         skipped = len(list(itertools.islice(physical, mapping.skip_lines)))
         reader = csv.reader(physical, delimiter=mapping.delimiter, quotechar=mapping.quote, strict=True)

@@ -82,6 +82,9 @@ def parse(content: bytes, encoding: str | None = None) -> Element:
         OfxError: the content cannot be decoded, is not OFX or is cut off.
     """
     text = _decoded(content, encoding)
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise OfxError(f"line {line}: it has a NUL character, which no text has. Download the statement again.")
     if found := _DECLARATION.search(text):
         line = text.count("\n", 0, found.start()) + 1
         raise OfxError(

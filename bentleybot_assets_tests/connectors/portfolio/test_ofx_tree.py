@@ -113,6 +113,7 @@ def test_an_encoding_that_the_user_names_outweighs_the_header():
         ("<OFX><NAME>a</NAME>\nleft over</OFX>", "text 'left over' in OFX belongs to no element"),
         ("<OFX><NAME>a</NAME></OFX>\n<MORE>b", "line 2: <MORE> follows the end of OFX. Keep one statement in a file"),
         ("<OFX><NAME>1 < 2</NAME></OFX>", "line 1: a `<` that begins no element. Write it as &lt;"),
+        ("<OFX>\n<NAME>a\0b</NAME></OFX>", "line 2: it has a NUL character"),
         ("ENCODING:EBCDIC-X\nCHARSET:NONE\n<OFX></OFX>", "encoding EBCDIC-X is not known"),
     ],
 )
