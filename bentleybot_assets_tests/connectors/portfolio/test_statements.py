@@ -1,0 +1,207 @@
+"""What several statements tell together does not depend on when, how often or in which order they arrive."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentleybot_assets.connectors.feeds import ConfigError, Mark
+from bentleybot_assets.connectors.portfolio.csv_mapping import mapping_of
+from bentleybot_assets.connectors.portfolio.csv_tables import Account, read
+from bentleybot_assets.connectors.portfolio.files import in_order, read_statement
+from bentleybot_assets.connectors.portfolio.ofx import read as read_ofx
+from bentleybot_assets.connectors.portfolio.statements import Statement, StatementError, news
+from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
+from bentleybot_assets_tests.connectors.portfolio.desk import PROVENANCE
+from bentleybot_assets_tests.connectors.portfolio.ofx_files import bank, broker, ofx, transaction
+
+MAPPING = mapping_of(
+    {
+        "columns": {"transacted_date": "Date", "amount": "Amount", "narrative": "Text", "status": "Status"},
+        "values": {"status": {"P": "pending", "B": "posted"}},
+        "constants": {"currency": "USD"},
+    },
+    "files[0]",
+)
+FIRST_DAY = date(2024, 2, 1)
+NOW = datetime(2024, 3, 1, 8, tzinfo=UTC)
+TRANSACTION = st.tuples(
+    st.integers(0, 20),  # day on which it is made
+    st.sampled_from([-5, -3, 100]),
+    st.sampled_from(["COFFEE", "RENT", "PAY"]),
+    st.integers(0, 4),  # days until it is posted; 4: it never is, and is no longer told
+)
+
+
+def day(number: int) -> date:
+    return FIRST_DAY + timedelta(number)
+
+
+def export(purchases: list[tuple[int, int, str, int]], first: int, last: int) -> Statement:
+    """What a bank exports at the end of day ``last``, from day ``first`` on."""
+    lines = ["Date,Amount,Text,Status"]
+    for made, amount, text, until_posted in sorted(purchases):
+        is_posted = made + until_posted <= last and until_posted < 4
+        is_dropped = until_posted == 4 and made + 4 <= last
+        if first <= made <= last and not is_dropped:
+            lines.append(f"{day(made)},{amount},{text},{'B' if is_posted else 'P'}")
+    return read_statement(
+        f"export-{last:02d}-{first:02d}.csv",
+        "\n".join(lines).encode(),
+        lambda name, content: read(name, content, MAPPING, Account("CHK", None, "checking", None)),
+    )
+
+
+def told_after(arrivals: list[list[Statement]]) -> dict[str, dict[str, Any]]:
+    """The newest version of each transaction when files arrive in these batches, and stay."""
+    mark: Mark | None = None
+    there: dict[str, Statement] = {}
+    newest: dict[str, dict[str, Any]] = {}
+    for number, batch in enumerate(arrivals):
+        there |= {statement.version: statement for statement in batch}
+        records, mark = read_news(in_order(there), mark, NOW + timedelta(days=number))
+        keys = [record["transaction"] for record in records]
+        assert len(keys) == len(set(keys))
+        newest |= {
+            record["transaction"]: {name: value for name, value in record.items() if name not in PROVENANCE}
+            for record in records
+        }
+    return newest
+
+
+def read_news(statements, mark=None, now=NOW, contract=Transactions, start=date(1990, 1, 1)):
+    return news(contract, statements, mark, institution="Bank", source="test", start=start, fetched_at=now)
+
+
+@st.composite
+def exports_and_arrivals(draw):
+    purchases = draw(st.lists(TRANSACTION, max_size=12))
+    windows = draw(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 24)), min_size=1, max_size=4, unique=True))
+    exports = [export(purchases, min(window), max(window)) for window in windows]
+    exports = [statement for statement in exports if statement.rows[Transactions]]
+    arrivals = draw(st.lists(st.lists(st.sampled_from(exports)), max_size=5)) if exports else []
+    return exports, arrivals
+
+
+@given(exports_and_arrivals())
+def test_neither_the_order_of_files_nor_repeated_imports_matter(drawn):
+    exports, arrivals = drawn
+    assert told_after([*arrivals, exports]) == told_after([exports])
+
+
+@given(exports_and_arrivals())
+def test_what_was_told_is_not_told_again(drawn):
+    exports, _ = drawn
+    _, mark = read_news(in_order({statement.version: statement for statement in exports}))
+    again, same = read_news(in_order({statement.version: statement for statement in exports}), mark, NOW + timedelta(1))
+    assert again == []
+    assert {**same, "fetched_at": mark["fetched_at"]} == mark
+
+
+def test_a_pending_transaction_keeps_its_key_when_it_is_posted():
+    purchases = [(0, 100, "PAY", 0), (9, -5, "COFFEE", 2)]
+    first, mark = read_news([export(purchases, 0, 10)])
+    second, _ = read_news([export(purchases, 0, 10), export(purchases, 0, 12)], mark, NOW + timedelta(1))
+    assert [(told["status"], told["transacted_date"]) for told in first] == [
+        ("posted", "2024-02-01"),
+        ("pending", "2024-02-10"),
+    ]
+    assert [(told["status"], told["transaction"]) for told in second] == [("posted", first[1]["transaction"])]
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_pending_transaction_that_is_no_longer_told_is_removed_also_when_its_file_is_gone(is_kept):
+    purchases = [(0, 100, "PAY", 0), (9, -150, "HOTEL", 4), (14, -5, "COFFEE", 0)]
+    early, late = export(purchases, 0, 10), export(purchases, 0, 15)
+    first, mark = read_news([early])
+    second, mark = read_news([early, late] if is_kept else [late], mark, NOW + timedelta(1))
+    removed = next(told for told in second if told["status"] == "removed")
+    pending = next(told for told in first if told["status"] == "pending")
+    changed = {name for name in removed if removed[name] != pending[name]}
+    assert changed <= {"status", "available_at", "is_modelled", "fetched_at", "source_version"}
+    third, _ = read_news([late], mark, NOW + timedelta(2))
+    assert third == []
+
+
+def test_a_pending_transaction_outside_of_a_later_export_stays_pending():
+    purchases = [(0, 100, "PAY", 0), (9, -150, "HOTEL", 4), (14, -5, "COFFEE", 0), (15, -5, "COFFEE", 0)]
+    _, mark = read_news([export(purchases, 0, 10)])
+    later, mark = read_news([export(purchases, 14, 16)], mark, NOW + timedelta(1))
+    assert {told["status"] for told in later} == {"posted"}
+    assert len(mark["pending"]) == 1
+
+
+def test_a_posted_transaction_stays_when_its_file_is_gone():
+    purchases = [(number, -5, "COFFEE", 0) for number in range(10)]
+    first, mark = read_news([export(purchases, 0, 9)])
+    second, _ = read_news([export(purchases[5:], 0, 9)], mark, NOW + timedelta(1))
+    assert (len(first), second) == (10, [])
+
+
+def test_history_follows_the_publication_rule_and_what_comes_later_was_seen():
+    purchases = [(0, -5, "COFFEE", 0), (5, -3, "COFFEE", 0)]
+    first, mark = read_news([export(purchases[:1], 0, 4)])
+    assert [(told["available_at"], told["is_modelled"]) for told in first] == [("2024-02-02T00:00:00Z", True)]
+    second, _ = read_news([export(purchases, 0, 5)], mark, NOW + timedelta(1))
+    assert [(told["available_at"], told["is_modelled"]) for told in second] == [("2024-03-02T08:00:00Z", False)]
+    today, _ = read_news([export([(29, -5, "COFFEE", 0)], 29, 29)])
+    assert [(told["available_at"], told["is_modelled"]) for told in today] == [("2024-03-01T08:00:00Z", False)]
+
+
+def test_a_statement_of_another_day_is_another_balance_and_position_but_no_other_account():
+    early, late = (
+        read_ofx(ofx(broker(), made_at=made_at).replace("<DTASOF>20240229160000", f"<DTASOF>{as_of}").encode())
+        for made_at, as_of in (("20240229120000", "20240229160000"), ("20240331120000", "20240331160000"))
+    )
+    for contract, first_count, second_count in (
+        (Accounts, 1, 0),
+        (Balances, 1, 1),
+        (Positions, 3, 3),
+        (Transactions, 9, 0),
+    ):
+        first, mark = read_news([early], contract=contract)
+        second, _ = read_news([early, late], mark, NOW + timedelta(1), contract=contract)
+        assert (contract, len(first), len(second)) == (contract, first_count, second_count)
+
+
+def test_the_institution_s_own_time_orders_its_statements():
+    old = read_ofx(ofx(bank(transaction(amount="-1")), made_at="20240201").encode())
+    new = read_ofx(ofx(bank(transaction(amount="-2")), made_at="20240301").encode())
+    assert in_order({"statement.ofx": new, "statement (1).ofx": old}) == [old, new]
+    (told,), _ = read_news(in_order({"a": new, "b": old}))
+    assert told["amount"] == -2.0
+
+
+def test_nothing_before_the_start_is_read_but_the_account():
+    statement = read_ofx(ofx(bank(transaction("1", "20240215"), transaction("2", "20240216"))).encode())
+    told, _ = read_news([statement], start=date(2024, 2, 16))
+    assert [record["transaction"] for record in told] == ["2"]
+    assert len(read_news([statement], start=date(2025, 1, 1), contract=Accounts)[0]) == 1
+
+
+def test_two_rows_of_one_key_that_contradict_each_other_are_refused():
+    text = ofx(bank(transaction("1", amount="-1"), "\n", transaction("1", amount="-2")))
+    with pytest.raises(
+        StatementError, match=r"STMTTRN in line 1 and STMTTRN in line 2 tell different things.* CHK, 1\. Delete"
+    ):
+        read_statement("x.ofx", text.encode(), lambda _, content: read_ofx(content))
+
+
+def test_two_equal_rows_of_one_key_are_one():
+    statement = read_ofx(ofx(bank(transaction("1"), transaction("1"))).encode())
+    assert len(read_news([statement])[0]) == 1
+
+
+def test_a_number_that_is_given_again_in_another_statement_is_noticed():
+    january = read_ofx(ofx(bank(transaction("1", "20240115", "-1")), made_at="20240201").encode())
+    february = read_ofx(ofx(bank(transaction("1", "20240215", "-2")), made_at="20240301").encode())
+    with pytest.raises(
+        ConfigError, match=r"have one number, 1, but other days and amounts.*`transaction_key: content`"
+    ):
+        read_news([january, february])
+    corrected = read_ofx(ofx(bank(transaction("1", "20240115", "-2")), made_at="20240301").encode())
+    assert len(read_news([january, corrected])[0]) == 1
