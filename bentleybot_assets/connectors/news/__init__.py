@@ -1,0 +1,1 @@
+"""The ``news`` source: articles and social posts, invented (``sample``) or from configured feeds (``feeds``)."""
