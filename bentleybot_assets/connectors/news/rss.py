@@ -1,0 +1,270 @@
+"""RSS and Atom feeds: articles as publishers syndicate them.
+
+Belongs here: from feedparser's fields to records. Does not belong here: fetching (``fetch``), XML (``parse``).
+
+Markup is delivered raw: what is shown is cleaned where it is shown, and cleaning here would lose what was said.
+
+What a feed shows when it is first read is history: it counts as known since it says that it was published or changed.
+Whatever appears later was first seen when it was fetched, however old it says to be.
+"""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import importlib.metadata
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError, iso
+from bentleybot_assets.connectors.news.feed import NewsContract, fitted, news_since, short_key
+from bentleybot_assets.connectors.news.fetch import Answer, FeedClient, shown
+from bentleybot_assets.connectors.news.parse import Parsed, ParseError, parse
+from bentleybot_assets.contracts.raw.news import Articles
+
+_IGNORED = frozenset(
+    {
+        "guidislink",  # how feedparser took the id
+        "published_parsed",  # and the other times: feedparser's reading of texts that are kept
+        "updated_parsed",
+        "created_parsed",
+        "expired_parsed",
+        "author_detail",  # the last of `authors`
+        "publisher_detail",  # `publisher`, taken apart
+    }
+)
+"""Fields that repeat others. What a feed says of itself beyond its title and language is about the feed."""
+
+_FIRST_YEAR = 1990
+"""Earlier dates are broken ones: a clock at zero, a year of two digits."""
+
+_VALIDATORS = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
+
+_logger = logging.getLogger("airbyte.news")
+
+
+class RssFeed:
+    """A feed in RSS or Atom.
+
+    Args:
+        name: what the settings call it.
+        url: its address.
+        start_date: articles that say they were published before are left out.
+        client: fetches it.
+        clock: the present, timezone-aware.
+    """
+
+    contract: NewsContract = Articles
+
+    def __init__(
+        self, name: str, url: str, *, start_date: date, client: FeedClient, clock: Callable[[], datetime]
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._start = f"{start_date.isoformat()}T00:00:00Z"
+        self._client = client
+        self._clock = clock
+
+    def check(self) -> None:
+        """See :class:`Feed`."""
+        with self._named():
+            answer = self._client.get(self._url)
+            self._parsed(answer)
+
+    def read(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Feed`. The mark is when the feed was read, its validators and what it told."""
+        fetched_at = iso(self._clock())
+        if mark is not None and fetched_at <= mark["fetched_at"]:
+            # Versions are told apart and ordered by when they were fetched.
+            _logger.warning(
+                "Feed %s was read at %s, and it is %s now: nothing is read before. If that is wrong, set the clock.",
+                self.name,
+                mark["fetched_at"],
+                fetched_at,
+            )
+            return (), mark
+        address = hashlib.sha256(self._url.encode()).hexdigest()
+        known: Mark = mark if mark is not None else {"address": address, "validators": {}, "told": {}}
+        with self._named():
+            answer = self._client.get(self._url, known["validators"] if known["address"] == address else {})
+            if answer.content is None:
+                return (), {**known, "fetched_at": fetched_at}
+            shows = self._articles(answer, fetched_at, is_first_read=mark is None)
+        news, told = news_since(known["told"], shows, Articles)
+        validators = {sent: answer.headers[got] for got, sent in _VALIDATORS.items() if got in answer.headers}
+        return sorted(news, key=lambda record: record["event_at"]), {
+            "fetched_at": fetched_at,
+            "address": address,
+            "validators": validators,
+            "told": told,
+        }
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say which feed it is that has a problem."""
+        try:
+            yield
+        except (ConfigError, TransientError) as problem:
+            raise type(problem)(f"Feed {self.name} ({shown(self._url)}): {problem}") from problem
+
+    def _articles(self, answer: Answer, fetched_at: str, *, is_first_read: bool) -> list[Record]:
+        """What the feed shows, one record per article."""
+        parsed = self._parsed(answer)
+        articles = {}
+        for record in to_records(parsed.entries, parsed.feed):
+            published, updated = record["published_at"], record["updated_at"]
+            if published is not None and published < self._start:
+                continue
+            stated = max(published or "", updated or "")
+            is_modelled = is_first_read and "" < stated <= fetched_at
+            articles[record["article"]] = record | {
+                "feed": self.name,
+                "event_at": published or updated or fetched_at,
+                "available_at": stated if is_modelled else fetched_at,
+                "is_modelled": is_modelled,
+                "fetched_at": fetched_at,
+                "source": f"rss/{urlsplit(self._url).hostname}",
+                "source_version": f"feedparser {importlib.metadata.version('feedparser')}",
+            }
+        return list(articles.values())
+
+    def _parsed(self, answer: Answer) -> Parsed:
+        """The answer, read.
+
+        Raises:
+            ConfigError: it is no feed, or a broken one without articles.
+        """
+        fix = "Open it in a browser: if it is no feed or has moved, mend or remove `url`, otherwise tell the publisher."
+        try:
+            parsed = parse(answer.content or b"", answer.headers, answer.url)
+        except ParseError as error:
+            raise ConfigError(f"It is not read: {error}. {fix}") from error
+        entries = [entry for entry in parsed.entries if _says_something(entry)]
+        if parsed.fault and not entries:
+            raise ConfigError(f"It has no article and is not well-formed at {parsed.fault}. {fix}")
+        if not parsed.version and not entries:
+            raise ConfigError(f"It is neither RSS nor Atom, but {answer.headers.get('content-type')}. {fix}")
+        if parsed.fault:
+            _logger.warning(
+                "Feed %s is not well-formed at %s. Its %d articles are delivered as far as they can be read.",
+                self.name,
+                parsed.fault,
+                len(entries),
+            )
+        if empty := len(parsed.entries) - len(entries):
+            _logger.warning("Feed %s has %d items that say nothing; they are left out.", self.name, empty)
+        return Parsed(parsed.version, parsed.feed, entries, parsed.fault)
+
+
+def to_records(entries: Iterable[Mapping[str, Any]], feed: Mapping[str, Any]) -> Iterator[Record]:
+    """Items as records, but for their source and the times of their delivery; each of them once.
+
+    Args:
+        entries: feedparser's fields of each item.
+        feed: feedparser's fields of the feed.
+    """
+    distinct = {json.dumps(entry, sort_keys=True): _valid(entry) for entry in entries}.values()
+    shared = {
+        name: {value for value, times in Counter(entry.get(name) for entry in distinct).items() if times > 1}
+        for name in ("id", "link")
+    }
+    for entry in distinct:
+        names = [entry[name] for name in ("id", "link") if entry.get(name) and entry[name] not in shared[name]]
+        yield _record(entry, feed, names[0] if names else f"sha256:{_text_hash(entry)}")
+
+
+def _record(entry: Mapping[str, Any], feed: Mapping[str, Any], article: str) -> Record:
+    source = entry.get("source", {})
+    tags = [tag["term"] or tag["label"] for tag in entry.get("tags", ())]
+    columns = {
+        "article": short_key(article),
+        "publisher": source.get("title") or entry.get("publisher") or feed.get("title") or None,
+        "url": entry.get("link") or None,
+        "title": entry.get("title") or None,
+        "summary": entry.get("summary") or None,
+        "author": entry.get("author") or None,
+        "language": _language(entry) or feed.get("language") or None,
+        "tags": json.dumps(tags, ensure_ascii=False) if tags else None,
+        "published_at": _instant(entry.get("published_parsed")),
+        "updated_at": _instant(entry.get("updated_parsed")),
+    }
+    extra = _beyond(entry, columns)
+    return fitted({**dict.fromkeys(Articles.polars_schema()), **columns}, extra, Articles)
+
+
+def _beyond(entry: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What an item says that its columns do not."""
+    said = {
+        "id": columns["article"],
+        "link": columns["url"],
+        "title": columns["title"] or "",
+        "summary": columns["summary"] or "",
+        "author": columns["author"] or "",
+        "language": columns["language"],
+        "publisher": columns["publisher"],
+        # Dates stay as they were delivered if they could not be read.
+        "published": entry.get("published") if columns["published_at"] else None,
+        "updated": entry.get("updated") if columns["updated_at"] else None,
+        "links": [{"rel": "alternate", "type": "text/html", "href": columns["url"]}],
+        "authors": [{"name": columns["author"]}],
+        "source": {"title": columns["publisher"]},
+    }
+    extra: dict[str, Any] = {}
+    for name, value in entry.items():
+        if name in _IGNORED or (name in said and value == said[name]):
+            continue
+        if name.endswith("_detail"):
+            extra[name] = _form(value)
+        elif name == "content":
+            extra[name] = [{**_form(part), "value": part["value"]} for part in value]
+        elif name != "tags" or any(tag["scheme"] or tag["label"] for tag in value):
+            extra[name] = value
+    return extra
+
+
+def _form(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What form a text has: its type, for instance HTML, and its language.
+
+    Its base, to complete relative links in it, is left out: mostly it is the feed's own address.
+    """
+    return {name: value for name, value in detail.items() if name not in ("base", "value") and value is not None}
+
+
+def _language(entry: Mapping[str, Any]) -> str | None:
+    """The language that an item states of itself, or of its text."""
+    texts = [entry.get("title_detail", {}), *entry.get("content", ()), entry.get("summary_detail", {})]
+    stated = [entry.get("language"), *(text.get("language") for text in texts)]
+    return next(filter(None, stated), None)
+
+
+def _instant(nine: Sequence[int] | None) -> str | None:
+    """A struct of time in UTC as the protocol's text; None if there is none or it is broken."""
+    if nine is None or nine[0] < _FIRST_YEAR:
+        return None
+    return iso(datetime.fromtimestamp(calendar.timegm(tuple(nine)), UTC))
+
+
+def _says_something(entry: Mapping[str, Any]) -> bool:
+    return any(entry.get(name) for name in ("id", "link", "title", "summary", "content"))
+
+
+def _text_hash(entry: Mapping[str, Any]) -> str:
+    text = [entry.get("title"), entry.get("summary"), [part["value"] for part in entry.get("content", ())]]
+    return hashlib.sha256(json.dumps(text).encode()).hexdigest()
+
+
+def _valid(value: Any) -> Any:
+    """The value with what is no character (half of a pair of surrogates) replaced in its texts."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_valid(name): _valid(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_valid(item) for item in value]
+    return value

@@ -1,0 +1,169 @@
+"""The Airbyte source ``news``: its configuration and its streams.
+
+Belongs here: the protocol, and which kinds of feed there are. Does not belong here: where articles and posts come from
+(``sample`` and a module per kind).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from airbyte_cdk.models import ConnectorSpecification
+from airbyte_cdk.sources import AbstractSource
+from airbyte_cdk.sources.streams import Stream
+
+from bentleybot_assets.connectors.feeds import ConfigError, TransientError
+from bentleybot_assets.connectors.news.feed import Feed, NewsContract
+from bentleybot_assets.connectors.news.fetch import FeedClient
+from bentleybot_assets.connectors.news.rss import RssFeed
+from bentleybot_assets.connectors.news.sample import sample_feeds
+from bentleybot_assets.connectors.streams import PartedStream, traced
+from bentleybot_assets.contracts.raw.news import Articles, SocialPosts
+
+_MODES = ("sample", "feeds")
+_FIRST_DAY = date(1990, 1, 1)
+
+_NAME: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$",
+    "title": "Name",
+    "description": "What you call the feed. It is kept with every article: another name is another feed.",
+    "order": 0,
+}
+
+_RSS: dict[str, Any] = {
+    "type": "object",
+    "title": "RSS or Atom",
+    "required": ["name", "kind", "url"],
+    "additionalProperties": False,
+    "properties": {
+        "name": _NAME,
+        "kind": {"type": "string", "const": "rss", "title": "Kind", "description": "RSS or Atom.", "order": 1},
+        "url": {
+            "type": "string",
+            "pattern": "^https?://",
+            "title": "Address",
+            "description": "Where the feed is. It must be on the public internet.",
+            "order": 2,
+        },
+    },
+}
+
+_SPECIFICATION: dict[str, Any] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "title": "News",
+    "type": "object",
+    "required": ["mode"],
+    "additionalProperties": False,
+    "properties": {
+        "mode": {
+            "type": "string",
+            "enum": list(_MODES),
+            "title": "Mode",
+            "description": "sample: invented headlines and posts, offline. feeds: those listed below.",
+            "order": 0,
+        },
+        "feeds": {
+            "type": "array",
+            "items": {"type": "object", "oneOf": [_RSS]},
+            "title": "Feeds",
+            "description": "Mode feeds only: what to read; at least one.",
+            "default": [],
+            "order": 1,
+        },
+        "start_date": {
+            "type": "string",
+            "format": "date",
+            "pattern": r"^\d{4}-\d{2}-\d{2}$",
+            "title": "Start date",
+            "description": "What says that it was published before is left out.",
+            "default": _FIRST_DAY.isoformat(),
+            "order": 2,
+        },
+        "allowed_private_hosts": {
+            "type": "array",
+            "items": {"type": "string"},
+            "uniqueItems": True,
+            "title": "Private hosts",
+            "description": "Servers of your own, by name or address, that feeds may be on although they are not on "
+            "the public internet.",
+            "default": [],
+            "order": 3,
+        },
+    },
+}
+
+
+class NewsSource(AbstractSource):
+    """Articles and social posts of the configured feeds.
+
+    Args:
+        clock: the present, timezone-aware. Records of feeds carry it as ``fetched_at``; the sample's do not.
+        client: makes the client that fetches feeds, given the private hosts that it may ask.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        client: Callable[[Sequence[str]], FeedClient] = FeedClient,
+    ) -> None:
+        self._clock = clock
+        self._client = client
+
+    def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the cdk's signature
+        """The configuration's JSON schema."""
+        return ConnectorSpecification(connectionSpecification=_SPECIFICATION)
+
+    def check_connection(
+        self,
+        logger: logging.Logger,  # noqa: ARG002 - the cdk's signature
+        config: Mapping[str, Any],
+    ) -> tuple[bool, str | None]:
+        """Whether every feed can be read now; otherwise what is wrong with those that cannot."""
+        problems = []
+        try:
+            feeds = self._feeds(config)
+        except ConfigError as problem:
+            return False, str(problem)
+        for feed in feeds:
+            try:
+                feed.check()
+            except (ConfigError, TransientError) as problem:
+                problems.append(str(problem))
+        return not problems, " ".join(problems) or None
+
+    def streams(self, config: Mapping[str, Any]) -> list[Stream]:
+        """Both streams; a part of one is a feed."""
+        with traced():
+            feeds = self._feeds(config)
+        kept = {"mode": config["mode"], "start_date": _start_date(config).isoformat()}
+        return [_stream(contract, feeds, kept) for contract in (Articles, SocialPosts)]
+
+    def _feeds(self, config: Mapping[str, Any]) -> Sequence[Feed]:
+        start, mode, entries = _start_date(config), config.get("mode"), config.get("feeds", [])
+        if mode == "sample":
+            return sample_feeds(start)
+        if mode != "feeds":
+            raise ConfigError(f"`mode` is {mode!r}. Set it to {' or '.join(_MODES)}.")
+        if not entries:
+            raise ConfigError("Mode feeds needs feeds to read. List at least one in `feeds`.")
+        if twice := [name for name, times in Counter(entry["name"] for entry in entries).items() if times > 1]:
+            raise ConfigError(f"`feeds` has {twice[0]} more than once. Give each feed a name of its own.")
+        client = self._client(config.get("allowed_private_hosts", ()))
+        return [
+            RssFeed(entry["name"], entry["url"], start_date=start, client=client, clock=self._clock)
+            for entry in entries
+        ]
+
+
+def _stream(contract: NewsContract, feeds: Sequence[Feed], kept: Mapping[str, str]) -> PartedStream:
+    by_name = {feed.name: feed for feed in feeds if feed.contract is contract}
+    return PartedStream(contract, "fetched_at", tuple(by_name), lambda part, mark: by_name[part].read(mark), **kept)
+
+
+def _start_date(config: Mapping[str, Any]) -> date:
+    return date.fromisoformat(config.get("start_date", _FIRST_DAY.isoformat()))
