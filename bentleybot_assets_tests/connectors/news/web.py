@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -67,10 +67,8 @@ def serving(wrap: Callable[[socket.socket], socket.socket] = lambda plain: plain
         def do_GET(self) -> None:
             web.requests.append((self.path, dict(self.headers)))
             self.close_connection = True
-            try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the client has had enough
                 web.pages[self.path](self)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the client has had enough
 
         def log_message(self, *_: Any) -> None:
             pass
