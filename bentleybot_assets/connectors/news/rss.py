@@ -10,7 +10,6 @@ Whatever appears later was first seen when it was fetched, however old it says t
 
 from __future__ import annotations
 
-import calendar
 import hashlib
 import importlib.metadata
 import json
@@ -22,7 +21,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError, iso
+from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, TransientError, iso
 from bentleybot_assets.connectors.news.feed import NewsContract, fitted, news_since, short_key
 from bentleybot_assets.connectors.news.fetch import Answer, FeedClient, shown
 from bentleybot_assets.connectors.news.parse import Parsed, ParseError, parse
@@ -80,30 +79,41 @@ class RssFeed:
     def read(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`Feed`. The mark is when the feed was read, its validators and what it told."""
         fetched_at = iso(self._clock())
-        if mark is not None and fetched_at <= mark["fetched_at"]:
+        known = mark or {}
+        if fetched_at <= known.get("fetched_at", ""):
             # Versions are told apart and ordered by when they were fetched.
             _logger.warning(
                 "Feed %s was read at %s, and it is %s now: nothing is read before. If that is wrong, set the clock.",
                 self.name,
-                mark["fetched_at"],
+                known["fetched_at"],
                 fetched_at,
             )
             return (), mark
         address = hashlib.sha256(self._url.encode()).hexdigest()
-        known: Mark = mark if mark is not None else {"address": address, "validators": {}, "told": {}}
+        validators = known["validators"] if known.get("address") == address else {}
         with self._named():
-            answer = self._client.get(self._url, known["validators"] if known["address"] == address else {})
+            answer = self._client.get(self._url, validators)
             if answer.content is None:
                 return (), {**known, "fetched_at": fetched_at}
-            shows = self._articles(answer, fetched_at, is_first_read=mark is None)
-        news, told = news_since(known["told"], shows, Articles)
-        validators = {sent: answer.headers[got] for got, sent in _VALIDATORS.items() if got in answer.headers}
-        return sorted(news, key=lambda record: record["event_at"]), {
-            "fetched_at": fetched_at,
-            "address": address,
-            "validators": validators,
-            "told": told,
-        }
+            parsed = self._parsed(answer)
+        shows = self._articles(parsed, fetched_at, is_first_read=mark is None)
+        news, told = news_since(known.get("told", {}), shows, Articles)
+        news.sort(key=lambda record: record["event_at"])
+        new_mark = {"fetched_at": fetched_at, "address": address, "validators": {}, "told": told}
+        if parsed.fault:
+            # Without validators the next read sees and reports the fault again.
+            return self._and_then_the_fault(news, parsed.fault, new_mark), new_mark
+        got = answer.headers
+        return news, {**new_mark, "validators": {sent: got[name] for name, sent in _VALIDATORS.items() if name in got}}
+
+    def _and_then_the_fault(self, news: list[Record], fault: str, mark: Mark) -> Iterator[Record]:
+        """The records of a broken feed, then the report of what is wrong with it."""
+        yield from news
+        raise IncompleteError(
+            f"Feed {self.name} ({shown(self._url)}): It is not well-formed at {fault}. Its articles are delivered as "
+            "far as they can be read. Tell the publisher.",
+            mark,
+        )
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -113,9 +123,8 @@ class RssFeed:
         except (ConfigError, TransientError) as problem:
             raise type(problem)(f"Feed {self.name} ({shown(self._url)}): {problem}") from problem
 
-    def _articles(self, answer: Answer, fetched_at: str, *, is_first_read: bool) -> list[Record]:
+    def _articles(self, parsed: Parsed, fetched_at: str, *, is_first_read: bool) -> list[Record]:
         """What the feed shows, one record per article."""
-        parsed = self._parsed(answer)
         articles = {}
         for record in to_records(parsed.entries, parsed.feed):
             published, updated = record["published_at"], record["updated_at"]
@@ -150,13 +159,6 @@ class RssFeed:
             raise ConfigError(f"It has no article and is not well-formed at {parsed.fault}. {fix}")
         if not parsed.version and not entries:
             raise ConfigError(f"It is neither RSS nor Atom, but {answer.headers.get('content-type')}. {fix}")
-        if parsed.fault:
-            _logger.warning(
-                "Feed %s is not well-formed at %s. Its %d articles are delivered as far as they can be read.",
-                self.name,
-                parsed.fault,
-                len(entries),
-            )
         if empty := len(parsed.entries) - len(entries):
             _logger.warning("Feed %s has %d items that say nothing; they are left out.", self.name, empty)
         return Parsed(parsed.version, parsed.feed, entries, parsed.fault)
@@ -174,6 +176,7 @@ def to_records(entries: Iterable[Mapping[str, Any]], feed: Mapping[str, Any]) ->
         name: {value for value, times in Counter(entry.get(name) for entry in distinct).items() if times > 1}
         for name in ("id", "link")
     }
+    feed = _valid(feed)
     for entry in distinct:
         names = [entry[name] for name in ("id", "link") if entry.get(name) and entry[name] not in shared[name]]
         yield _record(entry, feed, names[0] if names else f"sha256:{_text_hash(entry)}")
@@ -247,7 +250,11 @@ def _instant(nine: Sequence[int] | None) -> str | None:
     """A struct of time in UTC as the protocol's text; None if there is none or it is broken."""
     if nine is None or nine[0] < _FIRST_YEAR:
         return None
-    return iso(datetime.fromtimestamp(calendar.timegm(tuple(nine)), UTC))
+    year, month, day, hour, minute, second, *_ = nine
+    try:
+        return iso(datetime(year, month, day, hour, minute, second, tzinfo=UTC))
+    except ValueError:
+        return None
 
 
 def _says_something(entry: Mapping[str, Any]) -> bool:
