@@ -160,6 +160,8 @@ class FeedClient:
             return Answer(None, url, headers)
         if response.status != HTTPStatus.OK:
             raise _refusal(where, response.status, headers)
+        if int(headers.get("content-length", 0)) > self._max_bytes:
+            raise self._too_large()
         body = bytearray()
         for chunk in _decompressed(self._limited(response.iter_stream()), headers, self._max_bytes):
             body += chunk
