@@ -83,6 +83,10 @@ class Payload:
         """Leave these fields out of :meth:`rest`, deliberately."""
         self._read.update(names)
 
+    def keep(self, name: str) -> None:
+        """Have a field in :meth:`rest` although it was read."""
+        self._read.discard(name)
+
     def rest(self) -> dict[str, Any]:
         """The fields that were not read, without those that are null or empty."""
         rest = {name: value for name, value in self._content.items() if name not in self._read}
