@@ -31,7 +31,7 @@ from bentleybot_assets.resources.airbyte.saved import (
     load_saved,
     workspace_of,
 )
-from bentleybot_assets.resources.mysql import MySqlAccount
+from bentleybot_assets.resources.mysql import MySqlAccount, revealed
 from bentleybot_assets.warehouse.base import Warehouse
 
 _MARKS = "airbyte_server"
@@ -131,8 +131,8 @@ class ServerAirbyte(Airbyte):
 
     def client(self) -> ServerClient:
         """The workspace's client; nothing is asked yet."""
-        # Outside of a run, Dagster has not read the secrets from the environment yet.
-        return ServerClient(**dict(self.workspace.process_config_and_initialize().get_client()))
+        told = dict(self.workspace.get_client())
+        return ServerClient(**{name: revealed(it) if isinstance(it, str) else it for name, it in told.items()})
 
     def _known(self, client: ServerClient, connection: str, streams: Collection[str]) -> SavedConnection:
         """What was saved of a connection, if it can be taken over.

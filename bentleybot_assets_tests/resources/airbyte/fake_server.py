@@ -1,0 +1,473 @@
+"""An Airbyte server on loopback: real HTTP, answers in the forms of Airbyte's public API, and syncs that happen.
+
+It remembers definitions, sources, destinations, connections, jobs and STATE. A job moves on whenever it is asked for;
+on its way to its end it runs the source in this process, message by message as text, and writes its records into the
+raw tables of a MySQL server as destination-mysql 1.1 does. Tests script what goes wrong.
+
+Does not belong here: what a test expects.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pymysql
+from airbyte_cdk.entrypoint import AirbyteEntrypoint
+from airbyte_cdk.models import (
+    AirbyteStateBlob,
+    AirbyteStateMessage,
+    AirbyteStateType,
+    AirbyteStreamState,
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteStream,
+    DestinationSyncMode,
+    StreamDescriptor,
+    SyncMode,
+)
+from airbyte_cdk.sources import Source
+
+from bentleybot_assets.connectors.market.source import MarketSource
+from bentleybot_assets.resources.airbyte.raw_tables import raw_table_name
+from bentleybot_assets_tests.mariadb import MariaDb
+
+WORKSPACE = "11111111-1111-4111-8111-111111111111"
+CLIENT = ("desk-client", "s3cret-of-the-client")
+BASIC = ("desk", "s3cret-of-the-user")
+MASK = "**********"
+AT_ITS_END = ("succeeded", "failed", "cancelled")
+
+Record = dict[str, Any]
+"""A raw row before it is written: ``stream``, ``data``, ``extracted_at``."""
+
+
+@dataclass
+class Answer:
+    """What is answered instead.
+
+    Attributes:
+        status: HTTP status; None closes the connection without a word.
+        headers: more headers.
+        body: the text.
+        is_done: whether the request is carried out all the same.
+        until: what is waited for first.
+    """
+
+    status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = "{}"
+    is_done: bool = False
+    until: threading.Event | None = None
+
+
+@dataclass
+class Script:
+    """How the next jobs go.
+
+    Attributes:
+        statuses: what a job is, each time that somebody asks; it stays at the last.
+        changed: what becomes of the records on their way into the raw tables.
+        keeps_state: whether the STATE that the source sent is kept.
+        on_poll: called when somebody asks for a job.
+    """
+
+    statuses: tuple[str, ...] = ("pending", "running", "succeeded")
+    changed: Callable[[list[Record]], list[Record]] = list
+    keeps_state: bool = True
+    on_poll: Callable[[], None] = lambda: None
+
+
+class FakeAirbyte:
+    """The server's memory.
+
+    Args:
+        mysql: where destinations write, whatever host they name.
+        auth: ``client``, ``basic`` or ``none``.
+    """
+
+    def __init__(self, mysql: MariaDb, auth: str = "client") -> None:
+        self.mysql = mysql
+        self.auth = auth
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.destinations: dict[str, dict[str, Any]] = {}
+        self.connections: dict[str, dict[str, Any]] = {}
+        self.definitions: dict[str, list[dict[str, Any]]] = {"sources": [], "destinations": []}
+        self.jobs: dict[int, dict[str, Any]] = {}
+        self.states: dict[str, dict[str, Any]] = {}
+        self.script = Script()
+        self.requests: list[tuple[str, str]] = []
+        self.bodies: list[Any] = []
+        self.instead: list[tuple[str, str, Answer]] = []
+        self.is_down = False
+        self.source_of: Callable[[str], Source] = lambda _: MarketSource()
+        self.url = ""
+        self._tokens: set[str] = set()
+        self._ids = 0
+
+    # What tests arrange.
+
+    def answer(self, method: str, path: str, *answers: Answer) -> None:
+        """Answer the next requests of a method whose path ends so in another way, one answer each."""
+        self.instead += [(method, path, each) for each in answers]
+
+    def asked(self, method: str, path: str) -> int:
+        """How many requests of a method there were whose path ends so."""
+        return sum(each == method and where.endswith(path) for each, where in self.requests)
+
+    def add_connection(self, name: str, config: Mapping[str, Any], **changes: Any) -> str:
+        """A connection as somebody set it up, with a source and a destination of its own; its id."""
+        source = self._make("sources", {"name": name, "definitionId": self._id(), "configuration": dict(config)})
+        configuration = {
+            "host": "mysql",
+            "database": "desk",
+            "username": "desk",
+            "password": "s3cret-of-the-destination",
+            "disable_type_dedupe": True,
+        }
+        destination = self._make(
+            "destinations",
+            {
+                "name": "warehouse",
+                "definitionId": self._id(),
+                "configuration": configuration | changes.pop("destination", {}),
+            },
+        )
+        streams = [{"name": stream["streamName"], **self._mode_of(stream)} for stream in self._discovered(source)]
+        made = self._make(
+            "connections",
+            {
+                "name": name,
+                "sourceId": source["sourceId"],
+                "destinationId": destination["destinationId"],
+                "configurations": {"streams": streams},
+                **changes,
+            },
+        )
+        return str(made["connectionId"])
+
+    def start(self, connection_id: str, kind: str = "sync", *, age: timedelta = timedelta()) -> dict[str, Any]:
+        """A job, begun by whoever."""
+        number = len(self.jobs) + 1
+        job = self.jobs[number] = {
+            "jobId": number,
+            "connectionId": connection_id,
+            "jobType": kind,
+            "startTime": f"{datetime.now(UTC) - age:%Y-%m-%dT%H:%M:%SZ}",
+            "script": self.script,
+            "polls": 0,
+            "status": self.script.statuses[0],
+        }
+        if job["status"] in AT_ITS_END:
+            self._carry_out(job)
+        return job
+
+    # What the API does.
+
+    def handle(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> tuple[int, Any]:
+        """Status and content of an answer."""
+        match method, path.strip("/").split("/"):
+            case "POST", ["api", "public", "v1", "applications", "token"]:
+                return self._token(body)
+            case "GET", ["api", "public", "v1", "workspaces", workspace]:
+                return (200, {"workspaceId": WORKSPACE, "name": "Desk"}) if workspace == WORKSPACE else _not_found()
+            case "GET", ["api", "public", "v1", "workspaces", _, "definitions", kind]:
+                return 200, {"data": self.definitions[kind]}
+            case "POST", ["api", "public", "v1", "workspaces", _, "definitions", kind]:
+                self.definitions[kind].append({"id": self._id(), **body})
+                return 200, self.definitions[kind][-1]
+            case "PUT", ["api", "public", "v1", "workspaces", _, "definitions", kind, definition_id]:
+                (definition,) = [each for each in self.definitions[kind] if each["id"] == definition_id]
+                definition.update(body)
+                return 200, definition
+            case "GET", ["api", "public", "v1", "streams"]:
+                return 200, self._discovered(self.sources[query["sourceId"][0]])
+            case "GET", ["api", "public", "v1", "jobs"]:
+                return 200, self._page(path, query, self._listed(query))
+            case "POST", ["api", "public", "v1", "jobs"]:
+                return self._post_job(body)
+            case "GET", ["api", "public", "v1", "jobs", number]:
+                return 200, self._poll(self.jobs[int(number)])
+            case "DELETE", ["api", "public", "v1", "jobs", number]:
+                job = self.jobs[int(number)]
+                job["status"], job["script"] = "cancelled", Script(("cancelled",))
+                return 200, _shown_job(job)
+            case "POST", ["api", "v1", "state", "get"]:
+                return 200, self._state(body["connectionId"])
+            case "GET", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind]:
+                return 200, self._page(path, query, [_masked(each) for each in self._all(kind).values()])
+            case "POST", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind]:
+                return 200, _masked(self._make(kind, body))
+            case "GET", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind, one]:
+                return (200, _masked(self._all(kind)[one])) if one in self._all(kind) else _not_found()
+            case "PATCH", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind, one]:
+                self._all(kind)[one].update(body)
+                return 200, _masked(self._all(kind)[one])
+        return _not_found()
+
+    def is_allowed(self, authorization: str) -> bool:
+        """Whether a request may come in."""
+        kind, _, told = authorization.partition(" ")
+        if self.auth == "basic":
+            return kind == "Basic" and base64.b64decode(told).decode() == ":".join(BASIC)
+        return self.auth == "none" or (kind == "Bearer" and told in self._tokens)
+
+    def _token(self, body: Mapping[str, str]) -> tuple[int, Any]:
+        if (body["client_id"], body["client_secret"]) != CLIENT:
+            return 401, {"title": "unauthorized", "detail": f"{body['client_secret']} is no secret of a client"}
+        self._tokens.add(token := f"token-{len(self._tokens)}")
+        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": 180}
+
+    def _page(self, path: str, query: Mapping[str, list[str]], rows: list[Any]) -> dict[str, Any]:
+        """A page of a list; the way to the next leads through a host that nobody reaches, as on many servers."""
+        limit, offset = int(query.get("limit", ["20"])[0]), int(query.get("offset", ["0"])[0])
+        page: dict[str, Any] = {"data": rows[offset : offset + limit]}
+        if len(rows) > offset + limit:
+            page["next"] = f"http://airbyte.invalid:8006{path}?limit={limit}&offset={offset + limit}"
+        return page
+
+    def _all(self, kind: str) -> dict[str, dict[str, Any]]:
+        return getattr(self, kind)  # type: ignore[no-any-return]
+
+    def _make(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        id_name = f"{kind.removesuffix('s')}Id"
+        defaults: dict[str, Any] = {"workspaceId": WORKSPACE, "createdAt": 1}
+        if kind == "connections":
+            defaults |= {"status": "active", "prefix": "", "namespaceDefinition": "destination", "tags": []}
+        else:
+            defaults |= {f"{kind.removesuffix('s')}Type": "mysql" if kind == "destinations" else "custom"}
+        made = {**defaults, **body, id_name: self._id()}
+        self._all(kind)[made[id_name]] = made
+        return made
+
+    def _id(self) -> str:
+        self._ids += 1
+        return f"00000000-0000-4000-8000-{self._ids:012d}"
+
+    def _discovered(self, source: Mapping[str, Any]) -> list[dict[str, Any]]:
+        catalog = self.source_of(source["name"]).discover(logging.getLogger("airbyte"), source["configuration"])
+        return [
+            {
+                "streamName": stream.name,
+                "syncModes": ["full_refresh_overwrite", "full_refresh_append", "incremental_append"],
+                "defaultCursorField": stream.default_cursor_field,
+                "sourceDefinedCursorField": True,
+                "sourceDefinedPrimaryKey": stream.source_defined_primary_key,
+                "propertyFields": [[name] for name in stream.json_schema["properties"]],
+            }
+            for stream in catalog.streams
+        ]
+
+    @staticmethod
+    def _mode_of(stream: Mapping[str, Any]) -> dict[str, Any]:
+        return {"syncMode": "incremental_append", "cursorField": stream["defaultCursorField"]}
+
+    def _listed(self, query: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+        since = query.get("createdAtStart", [""])[0]
+        jobs = [
+            job
+            for job in self.jobs.values()
+            if job["connectionId"] == query["connectionId"][0] and job["startTime"] >= since
+        ]
+        return [_shown_job(job) for job in reversed(jobs)]
+
+    def _post_job(self, body: Mapping[str, Any]) -> tuple[int, Any]:
+        if body["connectionId"] not in self.connections:
+            return _not_found()
+        for job in self.jobs.values():
+            if job["connectionId"] == body["connectionId"] and job["status"] not in AT_ITS_END:
+                return 409, {
+                    "status": 409,
+                    "title": "state-conflict",
+                    "detail": "State conflict",
+                    "data": {"message": "A sync is already running."},
+                }
+        return 200, _shown_job(self.start(body["connectionId"], body["jobType"]))
+
+    def _poll(self, job: dict[str, Any]) -> dict[str, Any]:
+        script = job["script"]
+        job["polls"] += 1
+        status = script.statuses[min(job["polls"], len(script.statuses) - 1)]
+        if status in AT_ITS_END and job["status"] not in AT_ITS_END:
+            self._carry_out(job)
+        job["status"] = status
+        script.on_poll()
+        return _shown_job(job)
+
+    def _state(self, connection_id: str) -> dict[str, Any]:
+        state = self.states.get(connection_id, {})
+        told = [{"streamDescriptor": {"name": name}, "streamState": blob} for name, blob in state.items()]
+        return {"connectionId": connection_id, "stateType": "stream" if told else "not_set", "streamState": told}
+
+    # What a sync does.
+
+    def _carry_out(self, job: dict[str, Any]) -> None:
+        connection = self.connections[job["connectionId"]]
+        state = self.states.get(job["connectionId"], {})
+        records, new_state = self._read(connection, state)
+        rows = job["script"].changed(records)
+        self._load(connection, rows)
+        if job["script"].keeps_state:
+            self.states[job["connectionId"]] = new_state
+        job["rowsSynced"], job["bytesSynced"] = len(rows), sum(len(json.dumps(row["data"])) for row in rows)
+
+    def _read(self, connection: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[list[Record], dict[str, Any]]:
+        """What the source's process prints: records, and the STATE of each stream at the end."""
+        source = self.sources[connection["sourceId"]]
+        program, log = self.source_of(source["name"]), logging.getLogger("airbyte")
+        offered = {each.name: each for each in program.discover(log, source["configuration"]).streams}
+        catalog = ConfiguredAirbyteCatalog(
+            streams=[
+                ConfiguredAirbyteStream(
+                    stream=offered[each["name"]],
+                    sync_mode=SyncMode.incremental,
+                    destination_sync_mode=DestinationSyncMode.append,
+                    cursor_field=each["cursorField"],
+                )
+                for each in connection["configurations"]["streams"]
+            ]
+        )
+        records, new_state = [], dict(state)
+        for message in program.read(log, source["configuration"], catalog, _messages(state)):
+            told = json.loads(AirbyteEntrypoint.airbyte_message_to_string(message))
+            if "record" in told:
+                record = told["record"]
+                extracted_at = datetime.fromtimestamp(record["emitted_at"] / 1000, UTC)
+                records.append({"stream": record["stream"], "data": record["data"], "extracted_at": extracted_at})
+            elif told["type"] == "STATE":
+                of_stream = told["state"]["stream"]
+                new_state[of_stream["stream_descriptor"]["name"]] = of_stream["stream_state"]
+        return records, new_state
+
+    def _load(self, connection: Mapping[str, Any], rows: list[Record]) -> None:
+        configuration = self.destinations[connection["destinationId"]]["configuration"]
+        place = configuration.get("raw_data_schema") or "airbyte_internal"
+        session = pymysql.connect(unix_socket=self.mysql.socket, user="root", autocommit=True, charset="utf8mb4")
+        with contextlib.closing(session), session.cursor() as cursor:
+            cursor.execute("SET time_zone = '+00:00'")
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{place}` CHARACTER SET utf8mb4")
+            for stream in connection["configurations"]["streams"]:
+                table = f"`{place}`.`{raw_table_name(configuration['database'], connection['prefix'] + stream['name'])}`"
+                cursor.execute(RAW_TABLE.format(table=table))
+                cursor.executemany(
+                    f"INSERT INTO {table} (_airbyte_raw_id, _airbyte_data, _airbyte_extracted_at, _airbyte_loaded_at, "  # noqa: S608
+                    "_airbyte_meta) VALUES (%s, %s, %s, NULL, %s)",
+                    [
+                        (str(uuid.uuid4()), json.dumps(row["data"]), row["extracted_at"], '{"changes": []}')
+                        for row in rows
+                        if row["stream"] == stream["name"]
+                    ],
+                )
+
+
+RAW_TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (
+    _airbyte_raw_id VARCHAR(256) PRIMARY KEY,
+    _airbyte_data JSON,
+    _airbyte_extracted_at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6),
+    _airbyte_loaded_at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6),
+    _airbyte_meta JSON,
+    INDEX unloaded_extracted_at (_airbyte_loaded_at, _airbyte_extracted_at),
+    INDEX extracted_at (_airbyte_extracted_at)
+)
+"""
+"""As destination-mysql 1.1 makes them."""
+
+
+@contextmanager
+def serving(airbyte: FakeAirbyte) -> Iterator[FakeAirbyte]:
+    """The server on a port of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _any(self) -> None:
+            parts = urlsplit(self.path)
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
+            airbyte.requests.append((self.command, parts.path))
+            if airbyte.is_down:
+                self.close_connection = True
+                return
+            if not parts.path.endswith("/applications/token") and not airbyte.is_allowed(
+                self.headers.get("Authorization", "")
+            ):
+                self._say(401, json.dumps({"title": "unauthorized"}))
+                return
+            if self.command != "GET":
+                airbyte.bodies.append(body)
+            for number, (method, path, instead) in enumerate(airbyte.instead):
+                if method == self.command and parts.path.endswith(path):
+                    del airbyte.instead[number]
+                    if instead.is_done:
+                        airbyte.handle(self.command, parts.path, parse_qs(parts.query), body)
+                    if instead.until is not None:
+                        instead.until.wait(30)
+                    if instead.status is None:
+                        self.close_connection = True
+                    else:
+                        self._say(instead.status, instead.body, instead.headers)
+                    return
+            status, content = airbyte.handle(self.command, parts.path, parse_qs(parts.query), body)
+            self._say(status, json.dumps(content))
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - names of http.server
+
+        def _say(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+            content = text.encode()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    airbyte.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield airbyte
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _messages(state: Mapping[str, Any]) -> list[AirbyteStateMessage]:
+    return [
+        AirbyteStateMessage(
+            type=AirbyteStateType.STREAM,
+            stream=AirbyteStreamState(
+                stream_descriptor=StreamDescriptor(name=name), stream_state=AirbyteStateBlob(blob)
+            ),
+        )
+        for name, blob in state.items()
+    ]
+
+
+def _shown_job(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in job.items() if name not in ("script", "polls")}
+
+
+def _masked(made: Mapping[str, Any]) -> dict[str, Any]:
+    """As the API tells it: without secrets."""
+    if "configuration" not in made:
+        return dict(made)
+    told = {name: MASK if name in ("password", "api_key") else value for name, value in made["configuration"].items()}
+    return {**made, "configuration": told}
+
+
+def _not_found() -> tuple[int, Any]:
+    return 404, {"status": 404, "title": "resource-not-found", "detail": "Could not find a resource for what was asked"}
