@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bentleybot_assets.resources.airbyte.base import Airbyte
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.saved import saved_pages
 from bentleybot_assets.resources.desk import Desk, WatchlistItem
 from bentleybot_assets.resources.ledger import MySqlLedgerResource, SqliteLedgerResource
 from bentleybot_assets.resources.mlflow import Mlflow, MySqlMlflow
@@ -36,7 +38,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
     return {
         **stores,
         "warehouse_io": WarehouseIOManager(warehouse=stores["warehouse"]),
-        "airbyte": EmbeddedAirbyte(connections=_connections(settings)),
+        "airbyte": _airbyte(settings),
         "notifier": Notifier(file=str(home / "alerts.jsonl")),
         "reports": ReportFolder(folder=str(home / "reports")),
         "desk": Desk(
@@ -49,6 +51,41 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             **settings.policy.model_dump(),
         ),
     }
+
+
+def _airbyte(settings: Settings) -> Airbyte:
+    if settings.airbyte.mode == "embedded":
+        return EmbeddedAirbyte(connections=airbyte_connections(settings))
+    # Importing dagster-airbyte is left to those who use it.
+    from bentleybot_assets.resources.airbyte.server import ServerAirbyte, airbyte_workspace
+
+    login = {
+        "client_id": settings.airbyte_client_id,
+        "client_secret": dg.EnvVar("AIRBYTE_CLIENT_SECRET") if settings.airbyte_client_secret else None,
+        "username": settings.airbyte_username,
+        "password": dg.EnvVar("AIRBYTE_PASSWORD") if settings.airbyte_password else None,
+    }
+    return ServerAirbyte(
+        workspace=airbyte_workspace(
+            str(settings.airbyte_api_url),
+            str(settings.airbyte.workspace_id),
+            login={name: value for name, value in login.items() if value is not None},
+            poll_seconds=settings.airbyte.poll_seconds,
+            sync_minutes=settings.airbyte.sync_minutes,
+        ),
+        saved=str(_saved_workspace(settings)),
+        destination=mysql_account(settings),
+        modes={name: str(each.config.get("mode", "")) for name, each in settings.connections.items()},
+    )
+
+
+def _saved_workspace(settings: Settings) -> Path:
+    return settings.home / "airbyte.json"
+
+
+def connection_pages(settings: Settings) -> dict[str, str]:
+    """Connection to its page on the Airbyte server, as far as that was saved; none where there is no server."""
+    return {} if settings.airbyte.mode == "embedded" else saved_pages(_saved_workspace(settings))
 
 
 def _in_files(settings: Settings) -> dict[str, Any]:
@@ -117,7 +154,8 @@ def open_dagster(settings: Settings) -> Iterator[dg.DagsterInstance]:
             yield instance
 
 
-def _connections(settings: Settings) -> dict[str, Connection]:
+def airbyte_connections(settings: Settings) -> dict[str, Connection]:
+    """The connections with all that their sources are told."""
     # Market data know only today's symbols: one that left may have been renamed, or belong to another company now.
     symbols = [e.symbol for e in settings.watchlist if settings.data_mode == "sample" or e.valid_to is None]
     given: dict[str, dict[str, Any]] = {"market": {"symbols": symbols}}

@@ -142,6 +142,27 @@ class Connection(_Section):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
+class AirbyteServer(_Section):
+    """Who carries out the Airbyte connections.
+
+    Attributes:
+        mode: ``embedded`` reads the sources in process; ``server`` has an Airbyte server sync them into its MySQL
+            destination, which is this desk's MySQL server.
+        workspace_id: which of the server's workspaces.
+        poll_seconds: how long to wait before asking again how far a sync is.
+        sync_minutes: how long a sync may take; after that it is cancelled.
+        mysql_host: the desk's MySQL server as the Airbyte server reaches it; ``MYSQL_HOST`` unless stated.
+        images: what the names of the connectors' images begin with.
+    """
+
+    mode: Literal["embedded", "server"] = "embedded"
+    workspace_id: str | None = Field(default=None, pattern=r"^[0-9a-fA-F-]{36}$")
+    poll_seconds: float = Field(default=10, ge=0, le=600)
+    sync_minutes: float = Field(default=120, gt=0, le=10_080)
+    mysql_host: str | None = None
+    images: str = Field(default="bentleybot", min_length=1)
+
+
 class Account(_Section):
     """The account that the orders are for, until a portfolio connection reports it.
 
@@ -245,6 +266,7 @@ class Settings(BaseSettings):
         sessions_start: first exchange session that has signals and orders (near going live, not the first price).
         watchlist: the instruments to follow.
         connections: the Airbyte connections, by name.
+        airbyte: who carries them out.
         account: whose money it is and how it trades.
         policy: how forecasts become target weights.
         mysql: time-outs and TLS of the MySQL connections: ``connect_timeout``, ``read_timeout``, ``ssl_mode``,
@@ -273,6 +295,7 @@ class Settings(BaseSettings):
             name: Connection(source=source, config={"mode": "sample"}) for name, source in _SOURCES.items()
         }
     )
+    airbyte: AirbyteServer = Field(default_factory=AirbyteServer)
     account: Account = Field(default_factory=Account)
     policy: Policy = Field(default_factory=Policy)
 
@@ -285,6 +308,10 @@ class Settings(BaseSettings):
     mysql_password: SecretStr | None = Field(None, validation_alias="MYSQL_PASSWORD")
     mysql_database: str | None = Field(None, validation_alias="MYSQL_DATABASE")
     airbyte_api_url: str | None = Field(None, validation_alias=AliasChoices("AIRBYTE_API_URL", "AIRBYTE_URL"))
+    airbyte_client_id: str | None = Field(None, validation_alias="AIRBYTE_CLIENT_ID")
+    airbyte_client_secret: SecretStr | None = Field(None, validation_alias="AIRBYTE_CLIENT_SECRET")
+    airbyte_username: str | None = Field(None, validation_alias="AIRBYTE_USERNAME")
+    airbyte_password: SecretStr | None = Field(None, validation_alias="AIRBYTE_PASSWORD")
     knime_server_url: str | None = Field(None, validation_alias="KNIME_SERVER_URL")
     yahoo_finance_api_key: SecretStr | None = Field(None, validation_alias="YAHOO_FINANCE_API_KEY")
     banking_api_key: SecretStr | None = Field(None, validation_alias="BANKING_API_KEY")
@@ -338,9 +365,14 @@ class Settings(BaseSettings):
                 f"The environment or .env does not make sense: a section or list in one variable must be JSON, which "
                 f"{' or '.join(names)} is not."
             ) from None
-        if settings.mysql_password is not None:
-            # Dagster resolves it from the environment when a run needs it, so that no stored configuration holds it.
-            os.environ.setdefault("MYSQL_PASSWORD", settings.mysql_password.get_secret_value())
+        # Dagster resolves them from the environment when a run needs them, so that no stored configuration holds them.
+        for name, secret in {
+            "MYSQL_PASSWORD": settings.mysql_password,
+            "AIRBYTE_CLIENT_SECRET": settings.airbyte_client_secret,
+            "AIRBYTE_PASSWORD": settings.airbyte_password,
+        }.items():
+            if secret is not None:
+                os.environ.setdefault(name, secret.get_secret_value())
         return settings.model_copy(update={"home": folder / settings.home.expanduser()})
 
     @property
@@ -406,17 +438,56 @@ class Settings(BaseSettings):
                 )
         return watchlist
 
+    @field_validator("airbyte_api_url")
+    @classmethod
+    def _is_an_address_without_a_login(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("it must be an address that begins with http:// or https://")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(
+                "the address must not hold a login, because messages show it; set AIRBYTE_USERNAME and AIRBYTE_PASSWORD"
+            )
+        return url
+
     @model_validator(mode="after")
     def _production_has_a_server(self) -> Self:
+        if self.profile == "production" and (missing := self._missing_of_mysql()):
+            raise ValueError(f"profile production needs {', '.join(missing)} in the environment or .env")
+        return self
+
+    @model_validator(mode="after")
+    def _airbyte_server_can_be_used(self) -> Self:
+        if self.airbyte.mode == "embedded":
+            return self
+        missing = ["AIRBYTE_API_URL"] * (self.airbyte_api_url is None) + self._missing_of_mysql()
+        if missing:
+            raise ValueError(
+                f"airbyte.mode server needs {', '.join(missing)} in the environment or .env (the MySQL server is where "
+                "it delivers to)"
+            )
+        if self.airbyte.workspace_id is None:
+            raise ValueError(
+                f"airbyte.mode server needs airbyte.workspace_id ({PREFIX}AIRBYTE__WORKSPACE_ID): the id in the address "
+                "of the workspace's page"
+            )
+        client = self.airbyte_client_id is not None, self.airbyte_client_secret is not None
+        user = self.airbyte_username is not None, self.airbyte_password is not None
+        if any(client) != all(client) or any(user) != all(user) or (any(client) and any(user)):
+            raise ValueError(
+                "an Airbyte server is logged in to with AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET, or with "
+                "AIRBYTE_USERNAME and AIRBYTE_PASSWORD: set both of one pair and none of the other, or none at all"
+            )
+        return self
+
+    def _missing_of_mysql(self) -> list[str]:
         named = {
             "MYSQL_HOST": self.mysql_host,
             "MYSQL_USER": self.mysql_user,
             "MYSQL_PASSWORD": self.mysql_password,
             "MYSQL_DATABASE": self.mysql_database,
         }
-        if self.profile == "production" and (missing := [name for name, value in named.items() if value is None]):
-            raise ValueError(f"profile production needs {', '.join(missing)} in the environment or .env")
-        return self
+        return [name for name, value in named.items() if value is None]
 
     @model_validator(mode="after")
     def _holds_only_what_it_follows(self) -> Self:

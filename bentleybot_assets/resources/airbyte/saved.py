@@ -151,7 +151,7 @@ def load_saved(file: Path, server: str, workspace_id: str) -> SavedWorkspace:
     return saved
 
 
-def connection_pages(file: Path) -> dict[str, str]:
+def saved_pages(file: Path) -> dict[str, str]:
     """Connection to its page, as far as that was saved: for showing, so a file that is not as it should be has none."""
     try:
         saved = SavedWorkspace.model_validate_json(file.read_text(encoding="utf-8"))

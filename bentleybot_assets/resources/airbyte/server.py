@@ -159,7 +159,7 @@ class ServerAirbyte(Airbyte):
         """Refuse recorded data where real data are expected, and the other way round."""
         wanted = self.modes.get(connection)
         for stream, state in sorted(states.items()):
-            if wanted is not None and state.get("mode", wanted) != wanted:
+            if wanted and state.get("mode", wanted) != wanted:
                 raise SyncError(
                     f"{connection}: its source on the server reads {stream} in mode {state['mode']}, but the settings "
                     f"say {wanted}. Make them agree: `bentleybot airbyte provision` sets the source up as the settings "
