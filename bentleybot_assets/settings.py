@@ -468,8 +468,8 @@ class Settings(BaseSettings):
             )
         if self.airbyte.workspace_id is None:
             raise ValueError(
-                f"airbyte.mode server needs airbyte.workspace_id ({PREFIX}AIRBYTE__WORKSPACE_ID): the id in the address "
-                "of the workspace's page"
+                f"airbyte.mode server needs airbyte.workspace_id ({PREFIX}AIRBYTE__WORKSPACE_ID): the id in the "
+                "address of the workspace's page"
             )
         client = self.airbyte_client_id is not None, self.airbyte_client_secret is not None
         user = self.airbyte_username is not None, self.airbyte_password is not None

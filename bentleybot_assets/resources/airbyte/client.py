@@ -99,6 +99,15 @@ class ServerClient(AirbyteClient):
         """
         return self._single_request(method, f"{self.rest_api_base_url}{path}", data, params)
 
+    def listed(self, path: str) -> list[Mapping[str, Any]]:
+        """All of what the workspace has of a kind.
+
+        Raises:
+            AirbyteServerError: as for :meth:`ask`.
+        """
+        params = {"workspaceIds": self.workspace_id}
+        return list(self._paginated_request("GET", f"{self.rest_api_base_url}{path}", params))
+
     def connection_state(self, connection_id: str) -> dict[str, Any]:
         """Stream to the STATE that its source sent last."""
         told = self._single_request(
@@ -134,9 +143,7 @@ class ServerClient(AirbyteClient):
                     )
                 now = time.monotonic()
                 if job != told and (told is None or job.status != told.status or now - told_at >= _PROGRESS_SECONDS):
-                    log.info(
-                        "%s: Airbyte job %d is %s, %s rows so far.", connection, job.id, job.status, job.rows or 0
-                    )
+                    log.info("%s: Airbyte job %d is %s, %s rows so far.", connection, job.id, job.status, job.rows or 0)
                     told, told_at = job, now
                 if job.status != "succeeded":
                     if now > give_up_at:

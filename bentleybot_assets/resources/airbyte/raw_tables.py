@@ -47,13 +47,18 @@ def raw_table_name(namespace: str, stream: str) -> str:
     """
     # One underscore more than any run of them, so that no two streams share a name.
     longest = max((len(run) for run in re.findall("_+", namespace + stream)), default=1)
-    plain = unicodedata.normalize("NFKD", f"{namespace}_raw{'_' * (longest + 1)}stream_{stream}")
+    return identifier(f"{namespace}_raw{'_' * (longest + 1)}stream_{stream}")
+
+
+def identifier(name: str) -> str:
+    """A name of a database or table, as the destination writes it."""
+    plain = unicodedata.normalize("NFKD", name)
     without_marks = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    name = re.sub(r"[^A-Za-z0-9_]", "_", re.sub(r"\s+", "_", without_marks)).lower()
-    if len(name) <= _LONGEST_NAME:
-        return name
+    written = re.sub(r"[^A-Za-z0-9_]", "_", re.sub(r"\s+", "_", without_marks)).lower()
+    if len(written) <= _LONGEST_NAME:
+        return written
     half = (_LONGEST_NAME - 2) // 2
-    return f"{name[:half]}__{name[-half:]}"
+    return f"{written[:half]}__{written[-half:]}"
 
 
 @contextmanager
@@ -63,6 +68,7 @@ def raw_tables(server: MySqlServer, database: str, connection: str) -> Iterator[
     Raises:
         SyncError: the server cannot be used, or another process is at it.
     """
+    database = identifier(database)
     with _explained(server, database, connection):
         session = server.connect(table=f"of {database}")
     try:
@@ -131,17 +137,17 @@ class RawTables:
     def _next_mark(self, table: str, after: datetime) -> datetime | None:
         """The next slice that was stamped before, by somebody who was interrupted or for a log that is gone."""
         where = "WHERE _airbyte_loaded_at > %s"
-        ((found,),) = self._ask(table, f"SELECT MIN(_airbyte_loaded_at) FROM {self._named(table)} {where}", after)
+        ((found,),) = self._ask(table, f"SELECT MIN(_airbyte_loaded_at) FROM {self._named(table)} {where}", after)  # noqa: S608
         return found  # type: ignore[no-any-return]
 
     def _stamp(self, table: str, after: datetime) -> datetime | None:
         """Stamp a slice of the rows that nobody took; its mark, None if there are no such rows."""
-        named = self._named(table)
+        named = self._named(table)  # of letters, digits and underscores
         tick = "INTERVAL 1 MICROSECOND"
         # Later than all before, also where the server's clock was set back.
         ((mark,),) = self._ask(
             table,
-            f"SELECT GREATEST(NOW(6), COALESCE(MAX(_airbyte_loaded_at), %s) + {tick}, %s + {tick}) FROM {named}",  # noqa: S608 - names of our own making
+            f"SELECT GREATEST(NOW(6), COALESCE(MAX(_airbyte_loaded_at), %s) + {tick}, %s + {tick}) FROM {named}",  # noqa: S608
             after,
             after,
         )
@@ -157,7 +163,7 @@ class RawTables:
 
     def _records(self, table: str, mark: datetime) -> list[dict[str, Any]]:
         where = "WHERE _airbyte_loaded_at = %s ORDER BY _airbyte_extracted_at, _airbyte_raw_id"
-        rows = self._ask(table, f"SELECT _airbyte_data FROM {self._named(table)} {where}", mark)
+        rows = self._ask(table, f"SELECT _airbyte_data FROM {self._named(table)} {where}", mark)  # noqa: S608
         return [json.loads(data) for (data,) in rows]
 
     def _ask(self, table: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -121,6 +121,14 @@ class FakeAirbyte:
         """Answer the next requests of a method whose path ends so in another way, one answer each."""
         self.instead += [(method, path, each) for each in answers]
 
+    def answer_to(self, method: str, path: str) -> Answer | None:
+        """What was arranged to be answered to a request; from then on it is not any more."""
+        for number, (each, where, instead) in enumerate(self.instead):
+            if each == method and path.endswith(where):
+                del self.instead[number]
+                return instead
+        return None
+
     def asked(self, method: str, path: str) -> int:
         """How many requests of a method there were whose path ends so."""
         return sum(each == method and where.endswith(path) for each, where in self.requests)
@@ -174,46 +182,61 @@ class FakeAirbyte:
 
     # What the API does.
 
-    def handle(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> tuple[int, Any]:
+    def handle(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> tuple[int, Any]:  # noqa: PLR0911 - one for each kind of path
         """Status and content of an answer."""
-        match method, path.strip("/").split("/"):
-            case "POST", ["api", "public", "v1", "applications", "token"]:
+        parts = tuple(path.removeprefix("/api").removeprefix("/public").removeprefix("/v1/").split("/"))
+        match method, parts:
+            case "POST", ("applications", "token"):
                 return self._token(body)
-            case "GET", ["api", "public", "v1", "workspaces", workspace]:
+            case "GET", ("workspaces", workspace):
                 return (200, {"workspaceId": WORKSPACE, "name": "Desk"}) if workspace == WORKSPACE else _not_found()
-            case "GET", ["api", "public", "v1", "workspaces", _, "definitions", kind]:
-                return 200, {"data": self.definitions[kind]}
-            case "POST", ["api", "public", "v1", "workspaces", _, "definitions", kind]:
-                self.definitions[kind].append({"id": self._id(), **body})
-                return 200, self.definitions[kind][-1]
-            case "PUT", ["api", "public", "v1", "workspaces", _, "definitions", kind, definition_id]:
-                (definition,) = [each for each in self.definitions[kind] if each["id"] == definition_id]
-                definition.update(body)
-                return 200, definition
-            case "GET", ["api", "public", "v1", "streams"]:
+            case _, ("workspaces", _, "definitions", kind, *one):
+                return self._definition(method, kind, one, body)
+            case "GET", ("streams",):
                 return 200, self._discovered(self.sources[query["sourceId"][0]])
-            case "GET", ["api", "public", "v1", "jobs"]:
-                return 200, self._page(path, query, self._listed(query))
-            case "POST", ["api", "public", "v1", "jobs"]:
-                return self._post_job(body)
-            case "GET", ["api", "public", "v1", "jobs", number]:
-                return 200, self._poll(self.jobs[int(number)])
-            case "DELETE", ["api", "public", "v1", "jobs", number]:
-                job = self.jobs[int(number)]
-                job["status"], job["script"] = "cancelled", Script(("cancelled",))
-                return 200, _shown_job(job)
-            case "POST", ["api", "v1", "state", "get"]:
+            case "POST", ("state", "get"):
                 return 200, self._state(body["connectionId"])
-            case "GET", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind]:
-                return 200, self._page(path, query, [_masked(each) for each in self._all(kind).values()])
-            case "POST", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind]:
-                return 200, _masked(self._make(kind, body))
-            case "GET", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind, one]:
-                return (200, _masked(self._all(kind)[one])) if one in self._all(kind) else _not_found()
-            case "PATCH", ["api", "public", "v1", ("sources" | "destinations" | "connections") as kind, one]:
-                self._all(kind)[one].update(body)
-                return 200, _masked(self._all(kind)[one])
+            case _, ("jobs", *one):
+                return self._job(method, one, (path, query), body)
+            case _, (("sources" | "destinations" | "connections") as kind, *one):
+                return self._thing(method, (kind, *one), (path, query), body)
         return _not_found()
+
+    def _definition(self, method: str, kind: str, one: list[str], body: Any) -> tuple[int, Any]:
+        known = self.definitions[kind]
+        if method == "GET":
+            return 200, {"data": known}
+        if method == "POST":
+            known.append({"id": self._id(), **body})
+            return 200, known[-1]
+        (definition,) = [each for each in known if [each["id"]] == one]
+        definition.update(body)
+        return 200, definition
+
+    def _job(self, method: str, one: list[str], asked: tuple[str, Mapping[str, list[str]]], body: Any) -> Any:
+        if not one:
+            return (200, self._page(*asked, self._listed(asked[1]))) if method == "GET" else self._post_job(body)
+        job = self.jobs[int(one[0])]
+        if method == "GET":
+            return 200, self._poll(job)
+        job["status"], job["script"] = "cancelled", Script(("cancelled",))
+        return 200, _shown_job(job)
+
+    def _thing(
+        self, method: str, which: tuple[str, ...], asked: tuple[str, Mapping[str, list[str]]], body: Any
+    ) -> tuple[int, Any]:
+        kind, *one = which
+        known = self._all(kind)
+        if not one:
+            if method == "GET":
+                return 200, self._page(*asked, [_masked(each) for each in known.values()])
+            return 200, _masked(self._make(kind, body))
+        if one[0] not in known:
+            return _not_found()
+        if method == "PATCH":
+            merged = {**known[one[0]].get("configuration", {}), **body.get("configuration", {})}
+            known[one[0]].update(body | ({"configuration": merged} if merged else {}))
+        return 200, _masked(known[one[0]])
 
     def is_allowed(self, authorization: str) -> bool:
         """Whether a request may come in."""
@@ -357,7 +380,9 @@ class FakeAirbyte:
             cursor.execute("SET time_zone = '+00:00'")
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{place}` CHARACTER SET utf8mb4")
             for stream in connection["configurations"]["streams"]:
-                table = f"`{place}`.`{raw_table_name(configuration['database'], connection['prefix'] + stream['name'])}`"
+                table = (
+                    f"`{place}`.`{raw_table_name(configuration['database'], connection['prefix'] + stream['name'])}`"
+                )
                 cursor.execute(RAW_TABLE.format(table=table))
                 cursor.executemany(
                     f"INSERT INTO {table} (_airbyte_raw_id, _airbyte_data, _airbyte_extracted_at, _airbyte_loaded_at, "  # noqa: S608
@@ -384,56 +409,59 @@ CREATE TABLE IF NOT EXISTS {table} (
 """As destination-mysql 1.1 makes them."""
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """One request; the memory is the server's attribute ``airbyte``."""
+
+    def _any(self) -> None:
+        airbyte: FakeAirbyte = self.server.airbyte  # type: ignore[attr-defined]
+        parts = urlsplit(self.path)
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
+        airbyte.requests.append((self.command, parts.path))
+        if airbyte.is_down:
+            self.close_connection = True
+        elif not parts.path.endswith("/token") and not airbyte.is_allowed(self.headers.get("Authorization", "")):
+            self._say(401, json.dumps({"title": "unauthorized"}))
+        else:
+            asked = self.command, parts.path, parse_qs(parts.query), body
+            if self.command != "GET":
+                airbyte.bodies.append(body)
+            if (instead := airbyte.answer_to(self.command, parts.path)) is not None:
+                self._say_instead(airbyte, instead, asked)
+            else:
+                status, content = airbyte.handle(*asked)
+                self._say(status, json.dumps(content))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - names of http.server
+
+    def _say_instead(self, airbyte: FakeAirbyte, instead: Answer, asked: tuple[Any, ...]) -> None:
+        if instead.is_done:
+            airbyte.handle(*asked)
+        if instead.until is not None:
+            instead.until.wait(30)
+        if instead.status is None:
+            self.close_connection = True
+        else:
+            self._say(instead.status, instead.body, instead.headers)
+
+    def _say(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        content = text.encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def serving(airbyte: FakeAirbyte) -> Iterator[FakeAirbyte]:
     """The server on a port of its own."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _any(self) -> None:
-            parts = urlsplit(self.path)
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
-            airbyte.requests.append((self.command, parts.path))
-            if airbyte.is_down:
-                self.close_connection = True
-                return
-            if not parts.path.endswith("/applications/token") and not airbyte.is_allowed(
-                self.headers.get("Authorization", "")
-            ):
-                self._say(401, json.dumps({"title": "unauthorized"}))
-                return
-            if self.command != "GET":
-                airbyte.bodies.append(body)
-            for number, (method, path, instead) in enumerate(airbyte.instead):
-                if method == self.command and parts.path.endswith(path):
-                    del airbyte.instead[number]
-                    if instead.is_done:
-                        airbyte.handle(self.command, parts.path, parse_qs(parts.query), body)
-                    if instead.until is not None:
-                        instead.until.wait(30)
-                    if instead.status is None:
-                        self.close_connection = True
-                    else:
-                        self._say(instead.status, instead.body, instead.headers)
-                    return
-            status, content = airbyte.handle(self.command, parts.path, parse_qs(parts.query), body)
-            self._say(status, json.dumps(content))
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - names of http.server
-
-        def _say(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
-            content = text.encode()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.airbyte = airbyte  # type: ignore[attr-defined]
     airbyte.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

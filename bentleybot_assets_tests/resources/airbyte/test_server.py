@@ -134,7 +134,7 @@ def test_a_sync_that_finds_nothing_new_commits_nothing(airbyte, warehouse):
 
 
 @pytest.mark.parametrize("auth", ["client", "basic", "none"])
-def test_every_way_to_log_in_works(auth, mariadb, mysql_server, warehouse, file, undisturbed):
+def test_every_way_to_log_in_works(*, auth, mariadb, mysql_server, warehouse, file, undisturbed):
     empty_raw_database(mariadb)
     login = {
         "client": dict(zip(("client_id", "client_secret"), CLIENT, strict=True)),
@@ -184,7 +184,7 @@ def test_a_job_that_is_not_at_its_end_is_waited_for(status, fake, airbyte, wareh
     ("loaded", "keeps_state"), [(0, False), (1, False), (60, False), (RECORDS, False), (RECORDS, True)]
 )
 def test_what_a_failed_job_loaded_is_taken_with_the_next_success(
-    loaded, keeps_state, fake, airbyte, warehouse, undisturbed
+    *, loaded, keeps_state, fake, airbyte, warehouse, undisturbed
 ):
     fake.script = Script(("running", "failed"), changed=lambda rows: rows[:loaded], keeps_state=keeps_state)
     said = refusal(airbyte, warehouse)
@@ -255,7 +255,7 @@ def test_a_job_of_somebody_else_that_hangs_is_let_be(fake, file, warehouse):
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["carried out", "lost"])
 @pytest.mark.parametrize("instead", [None, 500, 502, 504], ids=["no answer", "500", "502", "504"])
-def test_a_start_without_an_answer_starts_one_job(instead, is_done, fake, airbyte, warehouse, undisturbed):
+def test_a_start_without_an_answer_starts_one_job(*, instead, is_done, fake, airbyte, warehouse, undisturbed):
     fake.answer("POST", "/jobs", Answer(instead, is_done=is_done))
     sync(airbyte, warehouse)
     assert_same(warehouse, undisturbed)
@@ -310,7 +310,7 @@ BUSY = [
     [(*ASKED[3], instead) for instead in BUSY]
     + [(*asked, instead) for asked in ASKED for instead in (BUSY[0], BUSY[4], BUSY[-1])],
 )
-def test_a_busy_or_failing_server_is_asked_again(method, path, instead, fake, airbyte, warehouse, undisturbed):
+def test_a_busy_or_failing_server_is_asked_again(*, method, path, instead, fake, airbyte, warehouse, undisturbed):
     fake.answer(method, path, instead, instead)
     sync(airbyte, warehouse)
     assert_same(warehouse, undisturbed)
@@ -339,7 +339,7 @@ REMEDIES = {
 @pytest.mark.parametrize(
     ("method", "path", "status"), [(*ASKED[3], status) for status in REMEDIES] + [(*asked, 403) for asked in ASKED]
 )
-def test_a_refusal_is_final_and_says_what_to_mend(method, path, status, fake, airbyte, warehouse):
+def test_a_refusal_is_final_and_says_what_to_mend(*, method, path, status, fake, airbyte, warehouse):
     fake.answer(method, path, Answer(status, body='{"detail": "no\\n such thing"}'))
     before = fake.asked(method, path)
     said = refusal(airbyte, warehouse)
@@ -390,8 +390,13 @@ def interrupt():
 
 
 def once(act):
-    acts = iter([act])
-    return lambda: next(acts, lambda: None)()
+    acts = [act]
+
+    def at_first():
+        if acts:
+            acts.pop()()
+
+    return at_first
 
 
 def test_a_run_that_is_interrupted_cancels_its_job(fake, airbyte, warehouse, undisturbed):
@@ -462,7 +467,7 @@ def shuffled(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_row_is_lost_or_taken_twice_whatever_the_order_of_extraction(
-    seed, fake, airbyte, warehouse, undisturbed, small_slices
+    *, seed, fake, airbyte, warehouse, undisturbed, small_slices
 ):
     steps = (lambda rows: rows[:50], lambda rows: rows[50:120], lambda rows: rows[120:])
     for step in steps:
@@ -494,7 +499,7 @@ class PowerCut(Exception):  # noqa: N818 - what it is
 
 
 def test_a_desk_that_dies_at_any_commit_takes_every_row_once(
-    fake, airbyte, warehouse, undisturbed, small_slices, monkeypatch
+    *, fake, airbyte, warehouse, undisturbed, small_slices, monkeypatch
 ):
     """Before or after each commit of each sync, one death after the other."""
     commit = ParquetWarehouse.append_delivery
@@ -609,7 +614,7 @@ def test_a_new_field_is_kept_and_reported(fake, airbyte, warehouse):
     [({"close": "10,5"}, "column_type", "close"), ({"price_basis": "guessed"}, "isin", "price_basis")],
 )
 def test_a_retyped_or_senseless_value_is_refused_and_mended_by_a_refresh_of_the_stream(
-    changes, rule, column, fake, airbyte, warehouse, undisturbed, caplog
+    *, changes, rule, column, fake, airbyte, warehouse, undisturbed, caplog
 ):
     fake.script = Script(changed=changing(**changes))
     result = sync(airbyte, warehouse)
