@@ -13,12 +13,12 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
 import polars as pl
@@ -28,15 +28,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bentleybot_assets.backup import BackupError, Outcome, back_up, restore_from
+from bentleybot_assets.backup import Outcome, back_up, restore_from
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
 from bentleybot_assets.databases import inspected, upgrade
 from bentleybot_assets.deployment import mysql_account, open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
-from bentleybot_assets.resources.restoring import UnfinishedRestoreError
-from bentleybot_assets.settings import InvalidSettingsError, Settings
+from bentleybot_assets.settings import Settings
+from bentleybot_assets.terminal import err, explained, fail, load_settings, out
 from bentleybot_assets.warehouse.base import Warehouse
 from bentleybot_assets.warehouse.sql import ask, open_sql, view_names
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 db = typer.Typer(no_args_is_help=True, help="The databases of this deployment.")
 app.add_typer(db, name="db")
-out = Console()
-err = Console(stderr=True)
 
 _DAILY_JOB = "reports_daily_job"
 _BRIEF_JOB = "reports_brief_job"
@@ -66,39 +64,15 @@ class Format(StrEnum):
     JSON = "json"
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """End the command with one line where its folder or its ledger cannot be used: the message says what to do."""
-    from sqlalchemy.exc import DBAPIError
-
-    from bentleybot_assets.ledger.engines import LedgerError
-
-    try:
-        yield
-    except (BackupError, LedgerError, MySqlError, UnfinishedRestoreError) as error:
-        _fail(str(error))
-    except DBAPIError as error:
-        # The ledger and the warehouse say it themselves, and the engines of a server in the error's detail.
-        _fail(
-            " ".join(error.detail)
-            or f"The database of Dagster's history or MLflow's runs refuses: {error.orig}. `bentleybot db upgrade` "
-            "creates what is missing there."
-        )
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _fail(f"{error.filename}: {error.strerror}. Mend that, or set `home` in bentleybot.yaml to another folder.")
-
-
 @app.command()
-@_explained()
+@explained()
 def run(
     session: Annotated[
         str | None, typer.Option(help="Exchange session to decide (YYYY-MM-DD). Default: the newest one there is.")
     ] = None,
 ) -> None:
     """Carry one session from sync to brief: data, checks, forecasts, signals, orders."""
-    settings = _settings()
+    settings = load_settings()
     day = _session(settings, _newest_session(settings) if session is None else _day(session))
     resources = resources_of(settings)
     # skops looks for the home of 850 functions in every module loaded so far: the earlier, the cheaper.
@@ -131,7 +105,7 @@ def run(
 
 
 @app.command()
-@_explained()
+@explained()
 def table(
     key: Annotated[str, typer.Argument(help="Asset key, for instance signals/trading_signals.")],
     session: Annotated[str | None, typer.Option(help="Only this session (YYYY-MM-DD).")] = None,
@@ -139,14 +113,14 @@ def table(
     limit: Annotated[int, typer.Option(min=1, help="Rows to show; csv and json hold all.")] = 100,
 ) -> None:
     """Print a table as it was last published."""
-    warehouse = resources_of(_settings())["warehouse"].open()
+    warehouse = resources_of(load_settings())["warehouse"].open()
     try:
         contract = contract_for(key.split("/"))
         if session and not contract.is_by_session():
-            _fail(f"{key} has no column session; leave --session out.")
+            fail(f"{key} has no column session; leave --session out.")
         frame = warehouse.read(contract, [_day(session)] if session else None)
     except LookupError as error:
-        _fail(str(error))
+        fail(str(error))
     if output is Format.TABLE and frame.height > limit:
         err.print(f"The first {limit} of {frame.height:,} rows; --limit shows more, --format csv all.")
         frame = frame.head(limit)
@@ -154,7 +128,7 @@ def table(
 
 
 @app.command()
-@_explained()
+@explained()
 def sql(
     query: Annotated[str | None, typer.Argument(help="A query over views such as market__daily_bars.")] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
@@ -165,12 +139,12 @@ def sql(
     """
     import duckdb
 
-    warehouse, connection = resources_of(_settings())["warehouse"].open(), open_sql()
+    warehouse, connection = resources_of(load_settings())["warehouse"].open(), open_sql()
     if query is not None:
         try:
             _print_frame(_rows(connection, warehouse, query), output)
         except (duckdb.Error, LookupError) as error:
-            _fail(str(error))
+            fail(str(error))
         return
     out.print(
         f"Views: {', '.join(view_names(warehouse)) or 'none yet; run `bentleybot run` first'}. An empty line ends."
@@ -184,19 +158,19 @@ def sql(
 
 
 @db.command("upgrade")
-@_explained()
+@explained()
 def upgrade_databases() -> None:
     """Create and migrate the databases of this deployment: ledger, Dagster's history, MLflow's runs."""
-    settings = _settings()
+    settings = load_settings()
     for step in upgrade(settings):
         out.print(step, highlight=False)
 
 
 @app.command()
-@_explained()
+@explained()
 def doctor() -> None:
     """Say whether the desk is in order, and what to mend."""
-    settings = _settings()
+    settings = load_settings()
     levels = set()
     shown = Table("", "what", "finding", box=None)
     try:
@@ -211,17 +185,17 @@ def doctor() -> None:
 
 
 @app.command()
-@_explained()
+@explained()
 def backup(file: Annotated[Path, typer.Argument(help="Archive to write, a new .tar.gz.")]) -> None:
     """Put the whole desk in one file, while no run is at work."""
-    _print_outcome(f"The desk is in {file}", back_up(_settings(), file, before_waiting=_say_who_is_at_work))
+    _print_outcome(f"The desk is in {file}", back_up(load_settings(), file, before_waiting=_say_who_is_at_work))
 
 
 @app.command()
-@_explained()
+@explained()
 def restore(file: Annotated[Path, typer.Argument(help="Archive that `bentleybot backup` wrote.")]) -> None:
     """Bring a desk back from its backup, where there is none yet."""
-    settings = _settings()
+    settings = load_settings()
     _print_outcome(f"The desk is back in {settings.home}", restore_from(settings, file))
 
 
@@ -413,35 +387,28 @@ def _newest_session(settings: Settings) -> date:
     return last_closed_session(datetime.now(UTC))
 
 
-def _settings() -> Settings:
-    try:
-        return Settings.load()
-    except InvalidSettingsError as error:
-        _fail(str(error))
-
-
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        _fail(f"{text!r} is not a day; write it as 2022-12-28.")
+        fail(f"{text!r} is not a day; write it as 2022-12-28.")
 
 
 def _session(settings: Settings, day: date) -> date:
     """``day``, if it is a session that the desk can decide."""
     if day < settings.sessions_start:
-        _fail(
+        fail(
             f"{day} is before {settings.sessions_start}, where this desk's sessions start (sessions_start in "
             f"bentleybot.yaml). The newest session of {settings.data_mode} data is {_newest_session(settings)}."
         )
     try:
         known = is_session(day)
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
     if not known:
-        _fail(f"{day} is not a session of the New York Stock Exchange; the one before it is {previous_session(day)}.")
+        fail(f"{day} is not a session of the New York Stock Exchange; the one before it is {previous_session(day)}.")
     if day > _newest_session(settings):
-        _fail(f"{day} is after the newest session of {settings.data_mode} data, {_newest_session(settings)}.")
+        fail(f"{day} is after the newest session of {settings.data_mode} data, {_newest_session(settings)}.")
     return day
 
 
@@ -470,8 +437,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _fail(message: str) -> NoReturn:
-    err.print(f"[red]{escape(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(2)

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from bentleybot_assets import cli
-from bentleybot_assets.cli import _close_abandoned_runs, _explained
+from bentleybot_assets.cli import _close_abandoned_runs
 from bentleybot_assets.contracts.models import Labels
 from bentleybot_assets.definitions import defs
 from bentleybot_assets.deployment import open_dagster
@@ -24,6 +24,7 @@ from bentleybot_assets.mysql import MySqlServer
 from bentleybot_assets.mysql_engine import engine_url
 from bentleybot_assets.resources.processes import name_of_this_process
 from bentleybot_assets.settings import Settings
+from bentleybot_assets.terminal import explained
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.warehouse.tables import MONDAY, TUESDAY, labels
 
@@ -78,7 +79,7 @@ def test_an_error_of_dagsters_or_mlflows_engine_is_one_line_that_names_the_serve
     mysql_server: MySqlServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = sa.create_engine(engine_url(mysql_server, "of MLflow"))
-    with pytest.raises(typer.Exit) as ended, _explained(), engine.connect() as connection:
+    with pytest.raises(typer.Exit) as ended, explained(), engine.connect() as connection:
         connection.execute(sa.text("SELECT 1 FROM alembic_version"))
     engine.dispose()
     assert ended.value.exit_code == 2
