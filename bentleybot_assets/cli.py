@@ -29,6 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bentleybot_assets.backup import Outcome, back_up, restore_from
+from bentleybot_assets.cli_airbyte import app as airbyte
 from bentleybot_assets.contracts._base import contract_for
 from bentleybot_assets.contracts.sessions import is_session, last_closed_session, last_known_day, previous_session
 from bentleybot_assets.databases import inspected, upgrade
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 db = typer.Typer(no_args_is_help=True, help="The databases of this deployment.")
 app.add_typer(db, name="db")
+app.add_typer(airbyte, name="airbyte")
 
 _DAILY_JOB = "reports_daily_job"
 _BRIEF_JOB = "reports_brief_job"

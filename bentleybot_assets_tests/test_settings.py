@@ -391,3 +391,59 @@ def test_every_environment_name_is_explained_in_the_example() -> None:
     ]
     assert len(names) == 18
     assert [name for name in names if name not in example] == []
+
+
+# --- an Airbyte server
+
+SERVER = {
+    "BENTLEYBOT_AIRBYTE__MODE": "server",
+    "BENTLEYBOT_AIRBYTE__WORKSPACE_ID": "11111111-1111-4111-8111-111111111111",
+    "AIRBYTE_API_URL": "http://127.0.0.1:8000",
+    **{f"MYSQL_{name}": "desk" for name in ("HOST", "USER", "PASSWORD", "DATABASE")},
+}
+LOGINS = [
+    (),
+    ("AIRBYTE_CLIENT_ID", "AIRBYTE_CLIENT_SECRET"),
+    ("AIRBYTE_USERNAME", "AIRBYTE_PASSWORD"),
+]
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_an_airbyte_server_is_used_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, login: tuple[str, ...]
+) -> None:
+    for name in (*SERVER, *login):
+        monkeypatch.setenv(name, SERVER.get(name, "s3cret"))
+    settings = Settings.load()
+    assert (settings.airbyte.mode, settings.airbyte.sync_minutes) == ("server", 120)
+    assert "s3cret" not in repr(settings).replace("airbyte_client_id='s3cret'", "").replace(
+        "airbyte_username='s3cret'", ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"AIRBYTE_API_URL": ""}, "airbyte.mode server needs AIRBYTE_API_URL in the environment"),
+        ({"MYSQL_HOST": "", "MYSQL_USER": ""}, "airbyte.mode server needs MYSQL_HOST, MYSQL_USER in the environment"),
+        ({"BENTLEYBOT_AIRBYTE__WORKSPACE_ID": ""}, "airbyte.mode server needs airbyte.workspace_id"),
+        ({"BENTLEYBOT_AIRBYTE__WORKSPACE_ID": "default"}, r"airbyte.workspace_id \(BENTLEYBOT_AIRBYTE__WORKSPACE_ID\)"),
+        ({"AIRBYTE_CLIENT_ID": "x"}, "set both of one pair and none of the other, or none at all"),
+        ({"AIRBYTE_PASSWORD": "x"}, "set both of one pair and none of the other, or none at all"),
+        (
+            dict.fromkeys((*LOGINS[1], *LOGINS[2]), "x"),
+            "set both of one pair and none of the other, or none at all",
+        ),
+        ({"AIRBYTE_API_URL": "airbyte.example:8000"}, "it must be an address that begins with http:// or https://"),
+        ({"AIRBYTE_API_URL": "https://me:hunter2@airbyte.example"}, "the address must not hold a login"),
+        ({"BENTLEYBOT_AIRBYTE__SYNC_MINUTES": "0"}, "airbyte.sync_minutes"),
+    ],
+)
+def test_an_airbyte_server_that_cannot_be_used_is_told(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], message: str
+) -> None:
+    for name, value in {**SERVER, **changes}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettingsError, match=message) as refused:
+        Settings.load()
+    assert "hunter2" not in str(refused.value)

@@ -132,7 +132,8 @@ class ServerAirbyte(Airbyte):
     def client(self) -> ServerClient:
         """The workspace's client; nothing is asked yet."""
         told = dict(self.workspace.get_client())
-        return ServerClient(**{name: revealed(it) if isinstance(it, str) else it for name, it in told.items()})
+        secrets = ((name, getattr(self.workspace, name, None)) for name in ("client_secret", "password"))
+        return ServerClient(**told | {name: revealed(secret) for name, secret in secrets if secret is not None})
 
     def _known(self, client: ServerClient, connection: str, streams: Collection[str]) -> SavedConnection:
         """What was saved of a connection, if it can be taken over.
@@ -252,6 +253,10 @@ def airbyte_workspace(
         "request_timeout": _ANSWER_SECONDS,
     }
     if address.startswith(AIRBYTE_CLOUD_REST_API_BASE):
+        if "client_id" not in login:
+            raise ValueError(
+                "Airbyte Cloud is logged in to with AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET: set both."
+            )
         return AirbyteCloudWorkspace(workspace_id=workspace_id, **login, **patience)
     root = address.rstrip("/").removesuffix("/v1").removesuffix("/public").removesuffix("/api")
     return AirbyteWorkspace(

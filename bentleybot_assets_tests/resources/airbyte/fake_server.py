@@ -182,7 +182,9 @@ class FakeAirbyte:
 
     # What the API does.
 
-    def handle(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> tuple[int, Any]:  # noqa: PLR0911 - one for each kind of path
+    def handle(  # noqa: PLR0911 - one for each kind of path
+        self, method: str, path: str, query: Mapping[str, list[str]], body: Any
+    ) -> tuple[int, Any]:
         """Status and content of an answer."""
         parts = tuple(path.removeprefix("/api").removeprefix("/public").removeprefix("/v1/").split("/"))
         match method, parts:

@@ -1,0 +1,98 @@
+"""``bentleybot airbyte``: what is known of the Airbyte server, and setting it up.
+
+Does not belong here: what the server is asked (``resources.airbyte``).
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bentleybot_assets.deployment import airbyte_connections, mysql_account, resources_of
+from bentleybot_assets.settings import Settings
+from bentleybot_assets.terminal import explained, fail, load_settings, out
+
+if TYPE_CHECKING:
+    from bentleybot_assets.resources.airbyte.server import ServerAirbyte
+
+app = typer.Typer(no_args_is_help=True, help="The Airbyte server that carries out the connections.")
+
+
+@app.command()
+@explained()
+def refresh() -> None:
+    """Ask the server which connections it has, and save that for the code location and runs."""
+    settings = load_settings()
+    _refresh(settings, _server(settings))
+
+
+@app.command()
+@explained()
+def provision(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be.")] = False,
+    send_secrets: Annotated[
+        bool,
+        typer.Option(
+            "--send-secrets", help="Send all configurations again: the server does not tell whether a secret differs."
+        ),
+    ] = False,
+) -> None:
+    """Create or mend the sources, the MySQL destination and the connections on the server."""
+    from bentleybot_assets.resources.airbyte.provision import WantedSource, provision
+
+    settings = load_settings()
+    airbyte = _server(settings)
+    sources = [
+        WantedSource(
+            name=name,
+            config=connection.config,
+            image=f"{settings.airbyte.images}/source-{name}",
+            version=version("bentleybot-assets"),
+        )
+        for name, connection in sorted(airbyte_connections(settings).items())
+    ]
+    lines = provision(airbyte.client(), sources, _destination(settings), dry_run=dry_run, sends_secrets=send_secrets)
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not dry_run:
+        _refresh(settings, airbyte)
+
+
+def _server(settings: Settings) -> ServerAirbyte:
+    if settings.airbyte.mode == "embedded":
+        fail(
+            "The connections are read in process: there is no Airbyte server to ask. Set airbyte.mode to server in "
+            "bentleybot.yaml, and AIRBYTE_API_URL."
+        )
+    return resources_of(settings)["airbyte"]  # type: ignore[no-any-return]
+
+
+def _refresh(settings: Settings, airbyte: ServerAirbyte) -> None:
+    workspace = airbyte.refresh(settings.connections)
+    for connection in workspace.connections:
+        if connection.name in settings.connections:
+            streams = ", ".join(connection.streams) or "no stream"
+            out.print(f"{connection.name}: {streams} ({connection.url})", highlight=False, soft_wrap=True)
+    if missing := sorted(settings.connections.keys() - {connection.name for connection in workspace.connections}):
+        fail(
+            f"Workspace {workspace.workspace_id} of {workspace.server} has no connection named {', '.join(missing)}. "
+            "`bentleybot airbyte provision` makes what is missing."
+        )
+
+
+def _destination(settings: Settings) -> dict[str, Any]:
+    """The configuration of destination-mysql for the desk's own server."""
+    server = mysql_account(settings).server()
+    return {
+        "host": settings.airbyte.mysql_host or server.host,
+        "port": server.port,
+        "database": server.database,
+        "username": server.user,
+        "password": server.password,
+        "ssl": server.settled("of Airbyte's destination").ssl_mode != "disabled",
+        "disable_type_dedupe": True,
+        "tunnel_method": {"tunnel_method": "NO_TUNNEL"},
+    }

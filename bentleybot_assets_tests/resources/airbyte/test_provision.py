@@ -1,0 +1,189 @@
+"""A workspace becomes what the desk needs: what is there is found, what differs is changed, secrets stay untold."""
+
+from __future__ import annotations
+
+import pytest
+
+from bentleybot_assets.resources.airbyte.base import SyncError
+from bentleybot_assets.resources.airbyte.provision import WantedSource, provision
+from bentleybot_assets.warehouse.parquet import ParquetWarehouse
+from bentleybot_assets_tests.resources.airbyte.fake_server import MASK, WORKSPACE, Answer, FakeAirbyte, serving
+from bentleybot_assets_tests.resources.airbyte.server_desk import (
+    CONFIG,
+    LOG,
+    STREAMS,
+    desk_at,
+    embedded,
+    empty_raw_database,
+    log_of,
+)
+
+SECRET = "s3cret-of-mysql"  # noqa: S105 - a made-up one
+DESTINATION = {
+    "host": "mysql",
+    "port": 3306,
+    "database": "desk",
+    "username": "desk",
+    "password": SECRET,
+    "ssl": False,
+    "disable_type_dedupe": True,
+}
+
+
+@pytest.fixture
+def fake(mariadb, mysql_server):
+    empty_raw_database(mariadb)
+    with serving(FakeAirbyte(mariadb)) as server:
+        yield server
+
+
+@pytest.fixture
+def airbyte(fake, tmp_path):
+    return desk_at(fake, tmp_path / "airbyte.json")
+
+
+def market(**changes):
+    return WantedSource("market", CONFIG | changes, "bentleybot/source-market", "0.1.0")
+
+
+def done(airbyte, *, source=None, destination=DESTINATION, dry_run=False, sends_secrets=False):
+    sources = [source or market()]
+    return list(provision(airbyte.client(), sources, destination, dry_run=dry_run, sends_secrets=sends_secrets))
+
+
+def writes(fake):
+    return [(method, path) for method, path in fake.requests if method != "GET" and not path.endswith("/token")]
+
+
+def test_an_empty_workspace_gets_everything_and_syncs(fake, airbyte, tmp_path):
+    assert done(airbyte) == [
+        f"{fake.url}, workspace {WORKSPACE}",
+        "destination definition airbyte/destination-mysql: created",
+        "destination bentleybot: created",
+        "source definition bentleybot/source-market: created",
+        "source market: created",
+        "connection market: created: corporate_actions, daily_bars",
+    ]
+    airbyte.refresh(["market"])
+    warehouse, other = ParquetWarehouse(tmp_path / "a"), ParquetWarehouse(tmp_path / "b")
+    airbyte.sync("market", STREAMS, warehouse, LOG)
+    embedded().sync("market", STREAMS, other, LOG)
+    assert all(log.equals(log_of(other)[name]) for name, log in log_of(warehouse).items())
+
+
+def test_what_is_as_it_should_be_is_left_alone(fake, airbyte):
+    done(airbyte)
+    made = len(writes(fake))
+    assert done(airbyte)[1:] == [
+        "destination definition airbyte/destination-mysql: version 1.1.1 is used",
+        "destination bentleybot: as it should be",
+        "source definition bentleybot/source-market: as it should be",
+        "source market: as it should be",
+        "connection market: as it should be",
+    ]
+    assert len(writes(fake)) == made
+
+
+def test_what_differs_is_changed_and_named(fake, airbyte):
+    done(airbyte)
+    (connection,) = fake.connections.values()
+    connection["status"] = "inactive"
+    connection["configurations"] = {"streams": connection["configurations"]["streams"][1:]}
+    changed = WantedSource("market", CONFIG | {"symbols": ["IBM"]}, "bentleybot/source-market", "0.2.0")
+    assert done(airbyte, source=changed, destination=DESTINATION | {"ssl": True})[2:] == [
+        "destination bentleybot: changed (ssl)",
+        "source definition bentleybot/source-market: changed (dockerImageTag)",
+        "source market: changed (symbols)",
+        "connection market: changed (corporate_actions, status)",
+    ]
+    assert [definition["dockerImageTag"] for definition in fake.definitions["sources"]] == ["0.2.0"]
+    (source,) = fake.sources.values()
+    assert source["configuration"]["symbols"] == ["IBM"]
+    assert connection["status"] == "active"
+    assert {stream["name"] for stream in connection["configurations"]["streams"]} == set(STREAMS)
+
+
+def test_a_dry_run_says_where_and_what_and_changes_nothing(fake, airbyte):
+    assert done(airbyte, dry_run=True) == [
+        f"{fake.url}, workspace {WORKSPACE}: nothing is changed",
+        "destination definition airbyte/destination-mysql: would be created",
+        "destination bentleybot: would be created",
+        "source definition bentleybot/source-market: would be created",
+        "source market: would be created",
+        "connection market: would be created, with the streams that its source offers",
+    ]
+    assert writes(fake) == []
+    done(airbyte)
+    made = len(writes(fake))
+    assert (
+        done(airbyte, source=market(symbols=["IBM"]), dry_run=True)[-2] == "source market: would be changed (symbols)"
+    )
+    assert len(writes(fake)) == made
+
+
+def test_secrets_are_sent_and_never_told(fake, airbyte):
+    lines = done(airbyte)
+    (destination,) = fake.destinations.values()
+    assert destination["configuration"]["password"] == SECRET
+    rotated = DESTINATION | {"password": "another-s3cret"}
+    lines += done(airbyte, destination=rotated)
+    assert destination["configuration"]["password"] == SECRET
+    lines += done(airbyte, destination=rotated, sends_secrets=True)
+    assert destination["configuration"]["password"] == rotated["password"]
+    assert lines[-4] == "destination bentleybot: changed (password)"
+    assert not any(secret in "".join(lines) for secret in (SECRET, "another-s3cret", MASK))
+
+
+def test_a_stream_that_cannot_be_read_incrementally_is_appended_whole(fake, airbyte, monkeypatch):
+    monkeypatch.setattr(
+        fake,
+        "_discovered",
+        lambda _: [
+            {
+                "streamName": "quotes",
+                "syncModes": ["full_refresh_append"],
+                "defaultCursorField": [],
+                "propertyFields": [],
+            }
+        ],
+    )
+    done(airbyte)
+    (connection,) = fake.connections.values()
+    assert connection["configurations"]["streams"] == [{"name": "quotes", "syncMode": "full_refresh_append"}]
+
+
+def test_a_schedule_that_somebody_set_stays(fake, airbyte):
+    done(airbyte)
+    (connection,) = fake.connections.values()
+    connection["schedule"] = {"scheduleType": "cron", "cronExpression": "0 0 22 * * ?"}
+    assert done(airbyte)[-1] == "connection market: as it should be"
+
+
+def test_two_sources_of_our_name_are_refused_with_their_ids(fake, airbyte):
+    done(airbyte)
+    (source,) = fake.sources.values()
+    fake._make("sources", {key: value for key, value in source.items() if key != "sourceId"})
+    with pytest.raises(SyncError, match=f"has 2 sources named market: {', '.join(sorted(fake.sources))}. Rename"):
+        done(airbyte)
+
+
+def test_a_connection_of_our_name_between_others_is_refused(fake, airbyte):
+    connection_id = fake.add_connection("market", CONFIG)
+    (source,) = fake.sources.values()
+    source["name"] = "theirs"
+    with pytest.raises(SyncError, match=rf"connections/{connection_id}\) has another source or destination"):
+        done(airbyte)
+
+
+def test_a_destination_of_the_old_kind_is_refused(fake, airbyte):
+    fake.definitions["destinations"].append(
+        {"id": "1", "name": "MySQL", "dockerRepository": "airbyte/destination-mysql", "dockerImageTag": "0.3.1"}
+    )
+    with pytest.raises(SyncError, match=r"at version 0\.3\.1, which writes other raw tables\. Set it to 1\.1\.1"):
+        done(airbyte)
+
+
+def test_a_refusal_of_the_server_is_told_without_the_configuration(fake, airbyte):
+    fake.answer("POST", "/destinations", Answer(400, body='{"message": "the given configuration does not fit"}'))
+    with pytest.raises(SyncError, match=r"/destinations was answered 400 \(the given configuration does not fit\)"):
+        done(airbyte)

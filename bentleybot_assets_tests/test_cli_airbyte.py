@@ -1,0 +1,140 @@
+"""The commands around an Airbyte server, and a code location that does without it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from bentleybot_assets.cli import app
+from bentleybot_assets.definitions import build_defs
+from bentleybot_assets.resources.airbyte.server import ServerAirbyte
+from bentleybot_assets.settings import Settings
+from bentleybot_assets_tests.mariadb import PASSWORD
+from bentleybot_assets_tests.resources.airbyte.fake_server import CLIENT, WORKSPACE, FakeAirbyte, serving
+from bentleybot_assets_tests.resources.airbyte.server_desk import CONFIG, empty_raw_database
+
+ONE_CONNECTION = '{"market": {"config": {"mode": "sample", "symbols": ["IBM"]}}}'
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    """A desk whose Airbyte server and MySQL server nobody runs."""
+
+    def set_(**names):
+        for name, value in names.items():
+            monkeypatch.setenv(name, str(value))
+
+    set_(
+        BENTLEYBOT_AIRBYTE__MODE="server",
+        BENTLEYBOT_AIRBYTE__WORKSPACE_ID=WORKSPACE,
+        BENTLEYBOT_AIRBYTE__POLL_SECONDS=0,
+        BENTLEYBOT_CONNECTIONS=ONE_CONNECTION,
+        AIRBYTE_API_URL=NOBODY,
+        AIRBYTE_CLIENT_ID=CLIENT[0],
+        AIRBYTE_CLIENT_SECRET=CLIENT[1],
+        MYSQL_HOST="127.0.0.1",
+        MYSQL_PORT=1,
+        MYSQL_USER="desk",
+        MYSQL_PASSWORD=PASSWORD,
+        MYSQL_DATABASE="desk",
+    )
+    # It would wait for a server that is away.
+    monkeypatch.setattr("bentleybot_assets.resources.airbyte.server._RETRIES", 0)
+    return set_
+
+
+@pytest.fixture
+def fake(mariadb, mysql_server, variables):
+    empty_raw_database(mariadb)
+    with serving(FakeAirbyte(mariadb)) as server:
+        variables(AIRBYTE_API_URL=f"{server.url}/api/v1/", MYSQL_PORT=mariadb.port)
+        yield server
+
+
+def said(*arguments):
+    """Exit code and output of a command."""
+    result = CliRunner().invoke(app, ["airbyte", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return result.exit_code, result.output
+
+
+def test_what_the_server_has_is_saved_and_shown(fake, home):
+    fake.add_connection("market", CONFIG)
+    code, told = said("refresh")
+    assert code == 0
+    assert re.fullmatch(r"market: corporate_actions, daily_bars \(http://127\S+/connections/\S+\)\n", told)
+    assert '"version": 1' in (home / "airbyte.json").read_text()
+    assert Settings.load().home == home
+
+
+def test_a_connection_that_is_missing_is_told_and_what_is_there_is_saved(fake, home):
+    code, told = said("refresh")
+    assert code == 2
+    assert "has no connection named market. `bentleybot airbyte provision` makes" in told
+    assert (home / "airbyte.json").exists()
+
+
+def test_provision_sets_a_server_up_and_refreshes(fake, home):
+    code, told = said("provision", "--dry-run")
+    assert (code, told.splitlines()[0]) == (0, f"{fake.url}, workspace {WORKSPACE}: nothing is changed")
+    assert not (home / "airbyte.json").exists()
+    code, told = said("provision")
+    assert code == 0
+    assert "source definition bentleybot/source-market: created" in told
+    assert told.splitlines()[-1].startswith("market: corporate_actions, daily_bars (http://")
+    assert not any(secret in told for secret in (PASSWORD, CLIENT[1]))
+    (destination,) = fake.destinations.values()
+    assert destination["configuration"] == {
+        "host": "127.0.0.1",
+        "port": fake.mysql.port,
+        "database": "desk",
+        "username": "desk",
+        "password": PASSWORD,
+        "ssl": destination["configuration"]["ssl"],
+        "disable_type_dedupe": True,
+        "tunnel_method": {"tunnel_method": "NO_TUNNEL"},
+    }
+    assert "connection market: as it should be" in said("provision")[1]
+
+
+def test_the_airbyte_server_may_reach_mysql_under_another_name(fake, variables):
+    variables(BENTLEYBOT_AIRBYTE__MYSQL_HOST="mysql.internal")
+    said("provision")
+    (destination,) = fake.destinations.values()
+    assert destination["configuration"]["host"] == "mysql.internal"
+
+
+@pytest.mark.parametrize("command", ["refresh", "provision"])
+def test_a_server_that_is_away_is_one_line_with_its_fix(command, variables, mysql_server):
+    variables(MYSQL_PORT=mysql_server.port)
+    code, told = said(command)
+    assert code == 2
+    assert f"Airbyte at {NOBODY}: POST /api/public/v1/applications/token: no answer (ConnectionError)." in told
+
+
+def test_without_a_server_there_is_nobody_to_ask(monkeypatch):
+    code, told = said("refresh")
+    assert code == 2
+    assert "there is no Airbyte server to ask. Set airbyte.mode to server" in told
+
+
+@pytest.mark.parametrize("saved", [None, "{", '{"version": 2}', '{"version": 1, "connections": []}'])
+def test_the_code_location_loads_with_all_its_assets_while_the_server_is_away(saved, variables, home):
+    if saved is not None:
+        home.mkdir()
+        (home / "airbyte.json").write_text(saved)
+    definitions = build_defs(Settings.load())
+    embedded = build_defs(Settings.load().model_copy(update={"airbyte": type(Settings.load().airbyte)()}))
+    keys = set(definitions.resolve_asset_graph().get_all_asset_keys())
+    assert keys == set(embedded.resolve_asset_graph().get_all_asset_keys())
+    airbyte = definitions.resources["airbyte"]
+    assert isinstance(airbyte, ServerAirbyte)
+    assert "Run `bentleybot airbyte refresh`" in airbyte.check("market")
+
+
+def test_no_configuration_that_dagster_keeps_holds_a_secret(variables):
+    airbyte = build_defs(Settings.load()).resources["airbyte"]
+    assert not any(secret in repr(airbyte) + str(dict(airbyte)) for secret in (CLIENT[1], PASSWORD))
