@@ -323,6 +323,16 @@ def test_a_file_in_another_encoding_is_refused_with_its_line():
         read("export.csv", BANK.replace("COFFEE", "CAFÉ").encode("cp1252"), mapping, NOBODY)
 
 
+def test_the_only_date_of_a_pending_transaction_is_that_on_which_it_was_made():
+    columns = {"posted_date": "Date", "amount": "Amount", "status": "Status"}
+    values = {"status": {"open": "pending", "done": "posted"}}
+    pending, posted = own(
+        "Date,Amount,Status\n2024-02-01,1,open\n2024-02-01,2,done\n", columns=columns, values=values
+    ).rows[Transactions]
+    assert (pending.content["posted_date"], pending.content["transacted_date"]) == (None, "2024-02-01")
+    assert (posted.content["posted_date"], posted.content["transacted_date"]) == ("2024-02-01", None)
+
+
 def test_several_faults_are_told_at_once_and_very_many_are_counted():
     with pytest.raises(StatementError, match=r"line 2:.* line 6:.* And 3 more\."):
         own("Date,Amount,Text\n" + "2024-02-01,x,y\n" * 8)

@@ -213,6 +213,7 @@ def test_a_broker_s_transactions_change_cash_and_units_as_they_should():
         "I6": ("split", 0.25, 10.0, None, None, "ACME"),
         "I7": ("transfer", 0.0, -2.0, None, None, None),
         "I8": ("interest", -0.33, None, None, None, None),
+        "I10": ("other", 0.0, -1.0, None, None, "ACME"),
         "I9": ("other", 500.0, None, None, None, None),
     }
     assert columns(told["I1"], "posted_date", "transacted_date", "narrative") == (

@@ -128,12 +128,12 @@ def test_what_is_not_ofx_is_refused_with_its_line(text, message):
         '<!DOCTYPE OFX [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>',
         '<!DOCTYPE OFX SYSTEM "file:///etc/passwd">',
         '<!doctype ofx [<!ENTITY % x SYSTEM "http://127.0.0.1/x.dtd"> %x;]>',
-        "< !ENTITY",
+        "<! ENTITY a 'b'>",
     ],
 )
 def test_declarations_that_could_blow_up_or_fetch_are_refused(declaration):
-    with pytest.raises(OfxError, match=r"line \d+: (it declares <!\w+, which a statement never does|a `<` that)"):
-        parse(f"{XML}{declaration}\n<OFX>< !ENTITY<NAME>&b;</NAME></OFX>".encode())
+    with pytest.raises(OfxError, match=r"line 3: it declares <!\w+, which a statement never does"):
+        parse(f"{XML}{declaration}\n<OFX><NAME>&b;</NAME></OFX>".encode())
 
 
 def test_an_entity_that_is_not_declared_stays_text():

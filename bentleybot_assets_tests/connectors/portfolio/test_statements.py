@@ -135,6 +135,21 @@ def test_a_pending_transaction_outside_of_a_later_export_stays_pending():
     assert len(mark["pending"]) == 1
 
 
+@pytest.mark.parametrize(("first", "last", "statuses"), [(9, 14, []), (8, 9, ["removed"]), (8, 8, [])])
+def test_an_export_may_begin_within_its_first_day_but_has_its_last_one(first, last, statuses):
+    hotel, others = (9, -150, "HOTEL", 4), [(number, -5, "COFFEE", 0) for number in range(20)]
+    _, mark = read_news([export([hotel, *others], 0, 9)])
+    later, _ = read_news([export(others, first, last)], mark, NOW + timedelta(1))
+    assert [told["status"] for told in later if told["narrative"] == "HOTEL"] == statuses
+
+
+def test_a_file_that_is_put_back_tells_nothing_new():
+    early, late = (export([(number, -5, "COFFEE", 0)], number, number) for number in (0, 1))
+    _, mark = read_news([early])
+    _, mark = read_news([late], mark, NOW + timedelta(1))
+    assert read_news([early, late], mark, NOW + timedelta(2))[0] == []
+
+
 def test_a_posted_transaction_stays_when_its_file_is_gone():
     purchases = [(number, -5, "COFFEE", 0) for number in range(10)]
     first, mark = read_news([export(purchases, 0, 9)])
@@ -161,7 +176,7 @@ def test_a_statement_of_another_day_is_another_balance_and_position_but_no_other
         (Accounts, 1, 0),
         (Balances, 1, 1),
         (Positions, 3, 3),
-        (Transactions, 9, 0),
+        (Transactions, 10, 0),
     ):
         first, mark = read_news([early], contract=contract)
         second, _ = read_news([early, late], mark, NOW + timedelta(1), contract=contract)
