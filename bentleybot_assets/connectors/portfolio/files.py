@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ class Files:
             found = [path for path in self.path.iterdir() if path.suffix.lower() in self.suffixes]
             sought = " or ".join(f"*{suffix}" for suffix in self.suffixes)
         elif self.path.parent.is_dir():
-            found, sought = list(self.path.parent.glob(self.path.name)), self.path.name
+            names = self.path.name
+            found, sought = [path for path in self.path.parent.iterdir() if fnmatchcase(path.name, names)], names
         else:
             raise ConfigError(f"There is no folder {self.path.parent}. Mend `path`.")
         files = sorted((path for path in found if path.is_file()), key=lambda path: path.name)
@@ -163,7 +165,12 @@ class FilesInstitution:
             statements: dict[str, Statement] = {}
             problems = []
             for files in self._files:
-                for path in files.found():
+                try:
+                    paths = files.found()
+                except (ConfigError, OSError) as problem:
+                    problems.append(str(problem))
+                    continue
+                for path in paths:
                     try:
                         statements[str(path)] = read_statement(path.name, _content(path), files.parse)
                     except (StatementError, OSError) as problem:

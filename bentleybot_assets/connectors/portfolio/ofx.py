@@ -282,32 +282,21 @@ def _pending_transaction(told: Reader, account: str, currency: str, file: _File)
 
 
 def _bank_balances(statement: Reader, account: str, currency: str, rests: Mapping[str, Any], file: _File) -> None:
-    """LEDGERBAL and AVAILBAL: one row if they are of one instant. What else the statement tells goes with them."""
-    told = {tag: balance for tag in ("LEDGERBAL", "AVAILBAL") if (balance := statement.aggregate(tag)) is not None}
-    limit = statement.number("CREDITLIMIT")
-    amounts = {tag: balance.number("BALAMT", required=True) for tag, balance in told.items()}
-    moments = {tag: balance.moment("DTASOF", required=True) for tag, balance in told.items()}
-    extra = {**rests, **statement.rest(), **{tag: rest for tag, balance in told.items() if (rest := balance.rest())}}
-    if not told:
-        file.shared.update(extra)
-        return
+    """LEDGERBAL and AVAILBAL: one row if they are of one instant. What else the statement tells goes with the first."""
     columns = {"LEDGERBAL": "current", "AVAILBAL": "available"}
-    by_moment: dict[Moment | None, dict[str, Any]] = {}
-    for tag, amount in amounts.items():
-        by_moment.setdefault(moments[tag], {})[columns[tag]] = amount
-    for position, (moment, content) in enumerate(by_moment.items()):
-        of_newest = {"credit_limit": limit} if position == 0 else {}
-        place = next(iter(told.values())).place
-        file.add(
-            Balances,
-            place,
-            moment,
-            extra if position == 0 else {},
-            account=account,
-            currency=currency,
-            **content,
-            **of_newest,
-        )
+    told = {tag: balance for tag in columns if (balance := statement.aggregate(tag)) is not None}
+    places: dict[Moment | None, str] = {}
+    rows: dict[Moment | None, dict[str, Any]] = {}
+    for tag, balance in told.items():
+        amount, moment = balance.number("BALAMT", required=True), balance.moment("DTASOF", required=True)
+        rows.setdefault(moment, {})[columns[tag]] = amount
+        places.setdefault(moment, balance.place)
+    extra = {**rests, **statement.rest(), **{tag: rest for tag, balance in told.items() if (rest := balance.rest())}}
+    if not rows:
+        file.shared.update(extra)
+    for moment, amounts in rows.items():
+        file.add(Balances, places[moment], moment, extra, account=account, currency=currency, **amounts)
+        extra = {}
 
 
 def _investment_statement(statement: Reader, file: _File) -> None:

@@ -27,7 +27,7 @@ _HEADER_BYTES = 2048
 
 _CHARSETS = {"1252": "cp1252", "8859-1": "iso-8859-1", "ISO-8859-1": "iso-8859-1", "NONE": "ascii"}
 _ENCODINGS = {"UTF-8": "utf-8", "UTF8": "utf-8", "UNICODE": "utf-16"}
-_FIELD = re.compile(rb"^\s*([A-Z]+)\s*:\s*(\S+)\s*$", re.MULTILINE)
+_FIELD = re.compile(rb"\b(ENCODING|CHARSET)\s*:\s*([\w.-]+)")
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _TOKEN = re.compile(
     r"<!\[CDATA\[(?P<cdata>.*?)\]\]>"

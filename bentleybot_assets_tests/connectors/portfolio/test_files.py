@@ -99,6 +99,16 @@ def test_an_institution_that_cannot_be_read_does_not_fail_the_others(folder):
     assert "There is no file none" in desk.problems()["None"]
 
 
+def test_files_that_are_missing_do_not_fail_the_others_of_the_institution(folder):
+    (folder / "a.csv").write_text("Date,Amount\n2024-02-01,-5\n")
+    mapping = {"columns": {"posted_date": "Date", "amount": "Amount"}, "constants": {"currency": "USD"}}
+    of_file = {"mapping": mapping, "account": "7", "account_kind": "checking"}
+    listed = [of_file | {"path": str(folder / name)} for name in ("none.csv", "a.csv")]
+    desk = Desk({"name": "Bank", "kind": "csv", "files": listed})
+    assert len(desk.sync()["transactions"]) == 1
+    assert "There is no file none.csv" in desk.problems()["Bank"]
+
+
 def test_a_stream_fails_if_not_one_institution_could_be_read(folder):
     (folder / "1.ofx").write_text("<OFX>")
     desk = Desk(entry(folder), entry(folder, "Other"))

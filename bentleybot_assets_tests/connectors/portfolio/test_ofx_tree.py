@@ -84,6 +84,7 @@ def test_an_element_knows_its_line():
         ("ENCODING:USASCII\nCHARSET:1252\n", "cp1252"),
         ("ENCODING:USASCII\nCHARSET:ISO-8859-1\n", "iso-8859-1"),
         ("ENCODING:UTF-8\nCHARSET:NONE\n", "utf-8"),
+        ("OFXHEADER:100 DATA:OFXSGML ENCODING:USASCII CHARSET:1252 COMPRESSION:NONE ", "cp1252"),
         ("ENCODING:UNICODE\nCHARSET:NONE\n", "utf-16"),
         ('<?xml version="1.0" encoding="iso-8859-15"?>\n', "iso-8859-15"),
         ('<?xml version="1.0"?>\n', "utf-8"),
