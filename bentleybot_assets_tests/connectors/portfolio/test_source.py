@@ -256,6 +256,10 @@ def test_the_specification_refuses_a_wrong_entry(entry):
         check_config_against_spec_or_exit({"mode": "institutions", "institutions": [entry]}, specification)
 
 
+def test_the_specification_takes_a_mapping_of_one_s_own(tmp_path):
+    check_config_against_spec_or_exit(everything(tmp_path).config, PortfolioSource().spec(LOGGER))
+
+
 def test_the_specification_names_the_mappings_that_ship():
     (csv_entry,) = [
         entry

@@ -93,6 +93,25 @@ def test_neither_the_order_of_files_nor_repeated_imports_matter(drawn):
     assert told_after([*arrivals, exports]) == told_after([exports])
 
 
+@st.composite
+def downloads_and_arrivals(draw):
+    """OFX files, whose names say nothing of their order; later ones correct amounts of earlier ones."""
+    downloads = []
+    for name in draw(st.permutations(["a.ofx", "b.ofx", "c.ofx"])):
+        made_at = 24 + len(downloads)
+        purchases = draw(st.dictionaries(st.sampled_from("123456"), st.sampled_from(["-1", "-2", "-3"]), max_size=6))
+        told = (transaction(f"F{number}", f"2024020{number}", amount) for number, amount in sorted(purchases.items()))
+        content = ofx(bank(*told), made_at=f"202402{made_at}").encode()
+        downloads.append(read_statement(name, content, lambda _, content: read_ofx(content)))
+    return downloads, draw(st.lists(st.lists(st.sampled_from(downloads)), max_size=5))
+
+
+@given(downloads_and_arrivals())
+def test_neither_the_order_of_downloads_nor_repeated_imports_matter(drawn):
+    downloads, arrivals = drawn
+    assert told_after([*arrivals, downloads]) == told_after([downloads])
+
+
 @given(exports_and_arrivals())
 def test_what_was_told_is_not_told_again(drawn):
     exports, _ = drawn
