@@ -287,16 +287,18 @@ class _Table:
         if status == "pending":
             posted, made = None, made or posted
         day = posted or made
-        if day is None or (status == "posted" and posted is None and "posted_date" in self._mapping.columns):
-            raise _CellError("the day is not told. Write it into the cell of the date.")
+        columns = self._mapping.columns
+        if day is None or (status == "posted" and posted is None and "posted_date" in columns):
+            raise _CellError(f"{columns.get('posted_date') or columns['transacted_date']} is empty. Write the date.")
         amount = self._amount(line)
         narrative = line.text("narrative")
         by_content = self._keys.key(account, (made or day).isoformat(), amount, narrative)
+        kind, quantity = line.meaning("kind", self._mapping.constants.get("kind", "other")), line.number_of("quantity")
         content = {
             "account": account,
             "transaction": line.text("transaction") or by_content,
             "status": status,
-            "kind": line.meaning("kind", self._mapping.constants.get("kind", "other")),
+            "kind": kind,
             "posted_date": None if status == "pending" else (posted or day).isoformat(),
             "transacted_date": made.isoformat() if made else None,
             "amount": amount,
@@ -306,12 +308,10 @@ class _Table:
             "category": line.text("category"),
             "security": line.text("security"),
             "symbol": line.symbol(),
-            "quantity": line.number_of("quantity"),
+            "quantity": -abs(quantity) if kind == "sell" and quantity is not None else quantity,
             "price": line.number_of("price"),
             "fees": line.number_of("fees"),
         }
-        if content["kind"] == "sell" and content["quantity"] is not None:
-            content["quantity"] = -abs(content["quantity"])
         self._rows.append(Row(content, line.extra(), self._at(day), line.place))
         self._days.setdefault(account, []).append(made or day)
         balance = line.number_of("balance")
@@ -352,8 +352,9 @@ class _Table:
         if quantity is None:
             raise _CellError(f"{self._mapping.columns['quantity']} is empty. Write how many are held.")
         kind = line.meaning("kind", self._mapping.constants.get("kind", "other"))
+        account = self._account_of(line, currency)
         content = {
-            "account": self._account_of(line, currency),
+            "account": account,
             "security": security,
             "sub_account": line.meaning("sub_account", "cash"),
             "symbol": None if kind == "cash" else line.symbol(),
@@ -369,14 +370,14 @@ class _Table:
         self._rows.append(Row(content, line.extra(), self._at(day, _END_OF_DAY), line.place))
         if kind == "cash":
             # A list of positions has no other place for the balance.
-            self._add_balance(content["account"], day, quantity, currency, line)
+            self._add_balance(account, day, quantity, currency, line)
 
     def _as_of(self, line: _Line) -> date:
         if self._mapping.as_of_in_name is not None:
             return _day(self._name, self._mapping.as_of_in_name, "the name of the file")
         day = line.day("as_of")
         if day is None:
-            raise _CellError("the day is not told. Write it into the cell of the date.")
+            raise _CellError(f"{self._mapping.columns['as_of']} is empty. Write the date.")
         return day
 
 

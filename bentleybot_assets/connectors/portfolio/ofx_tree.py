@@ -121,10 +121,12 @@ def _declared_encoding(content: bytes) -> str:
         return "utf-8"
     header = content[:_HEADER_BYTES].partition(b"<OFX")[0]
     if found := _XML_ENCODING.search(header):
-        declared = found[1].decode("ascii")
+        declared: str = found[1].decode("ascii")
         # Banks declare ASCII and send the Latin of their customers' names.
         return "cp1252" if declared.upper() == "US-ASCII" else declared
-    fields = {name.decode("ascii"): value.decode("ascii", "replace") for name, value in _FIELD.findall(header)}
+    fields: dict[str, str] = {
+        name.decode("ascii"): value.decode("ascii", "replace") for name, value in _FIELD.findall(header)
+    }
     encoding, charset = fields.get("ENCODING", "UTF-8").upper(), fields.get("CHARSET", "1252").upper()
     if encoding != "USASCII":
         return _ENCODINGS.get(encoding, encoding)

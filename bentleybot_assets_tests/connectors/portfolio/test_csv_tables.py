@@ -275,7 +275,7 @@ def test_an_amount_in_another_style_is_refused_and_not_guessed(text):
             BANK.replace("2024-02-02,CARD", "0024-02-02,CARD", 1),
             "line 2: Posted is '0024-02-02', which is in the year 24",
         ),
-        ("bank", BANK.replace("2024-02-02,CARD", ",CARD", 1), "line 2: the day is not told"),
+        ("bank", BANK.replace("2024-02-02,CARD", ",CARD", 1), "line 2: Posted is empty. Write the date"),
         (
             "bank",
             BANK.replace("POSTED,2024-02-01", "CLEARED,2024-02-01"),
