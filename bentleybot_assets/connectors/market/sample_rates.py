@@ -62,15 +62,12 @@ def hourly_bars() -> pl.DataFrame:
 
 
 def fx_rates() -> pl.DataFrame:
-    """Each session's rate: the close of the hour that ended with New York's close, or within the hour before it."""
-    hours = hourly_bars().select(
-        "event_at", "available_at", rate="close", ended_at=pl.col("event_at").str.to_datetime(ISO_UTC, time_zone="UTC")
-    )
+    """Each session's rate: the close of the hour that ended with New York's close, which is always a whole hour."""
     days = sessions_between(date(2017, 1, 1), _LAST_HOUR_ENDS.date())
-    closes = pl.Series([close_at(day) for day in days], dtype=pl.Datetime("us", "UTC"))
-    sessions = pl.DataFrame({"rate_date": days, "closes_at": closes})
-    rates = sessions.join_asof(hours, left_on="closes_at", right_on="ended_at", tolerance=timedelta(hours=1))
-    return rates.drop_nulls("rate").select(pl.col("rate_date").dt.to_string("iso"), "event_at", "available_at", "rate")
+    closes = pl.DataFrame({"rate_date": [f"{day}" for day in days], "event_at": [iso(close_at(day)) for day in days]})
+    return closes.join(hourly_bars(), on="event_at", maintain_order="left").select(
+        "rate_date", "event_at", "available_at", rate="close"
+    )
 
 
 def risk_free_rates() -> pl.DataFrame:

@@ -45,7 +45,7 @@ _HOURS_OF_A_SESSION = 7
 _NOISE = 1e-5
 """Relative difference below which a value is unchanged: Yahoo computes anew, in single precision."""
 
-_A_DAY, _A_WEEK = timedelta(days=1), timedelta(days=7)
+_A_WEEK = timedelta(days=7)
 
 _logger = logging.getLogger("airbyte.market")
 
@@ -202,9 +202,7 @@ class YahooFeed:
             _logger.warning("The STATE says that %s was read, which is to come: nothing is.", mark[stream.cursor])
             return None, False
         oldest = min(mark["recent"])
-        # A day sooner, because the day of an hour depends on the time zone.
-        first = date.fromisoformat(oldest[:10]) - (_A_DAY if stream is _HOURLY else timedelta())
-        chart = _told(stream, self._charts.ask(wanted, first))
+        chart = _told(stream, self._charts.ask(wanted, date.fromisoformat(oldest[:10])))
         chart = replace(chart, bars=chart.bars.filter(pl.col(stream.key) >= oldest))
         if stream.basis:
             before = mark["recent"][oldest][stream.basis]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from airbyte_cdk.models import (
@@ -46,6 +47,16 @@ def read(
         if error_of([message]):
             break
     return messages
+
+
+def read_at(
+    now: datetime,
+    config: Mapping[str, Any],
+    state: list[AirbyteStateMessage] | None = None,
+    streams: tuple[str, ...] = ("daily_bars", "corporate_actions"),
+) -> list[AirbyteMessage]:
+    """All messages of a read at a certain time."""
+    return read(config, state, source=MarketSource(clock=lambda: now), streams=streams)
 
 
 def error_of(messages: list[AirbyteMessage]) -> AirbyteErrorTraceMessage | None:

@@ -10,9 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from bentleybot_assets.connectors.feeds import ConfigError
+from bentleybot_assets.connectors.market import sample_rates
 from bentleybot_assets.connectors.market.sample import SampleFeed
 from bentleybot_assets.contracts.raw.market import FxRates, HourlyBars, RiskFreeRates
 from bentleybot_assets.contracts.sessions import close_at, sessions_between
@@ -85,6 +87,15 @@ def test_a_rate_of_a_half_day_is_of_its_early_close():
     (rate,) = [rate for rate in rates() if rate["rate_date"] == "2017-11-24"]
     assert (rate["event_at"], rate["available_at"]) == ("2017-11-24T18:00:00Z", "2017-11-24T18:15:00Z")
     assert (rate["base_currency"], rate["quote_currency"]) == ("EUR", "USD")
+
+
+def test_a_session_without_its_last_hour_has_no_rate(monkeypatch):
+    whole = sample_rates.hourly_bars()
+    monkeypatch.setattr(sample_rates, "hourly_bars", lambda: whole.filter(pl.col("bar_at") != "2017-11-22T20:00:00Z"))
+    assert [rate["rate_date"] for rate in rates() if "2017-11-21" <= rate["rate_date"] <= "2017-11-24"] == [
+        "2017-11-21",
+        "2017-11-24",
+    ]
 
 
 def test_no_rate_of_a_bill_is_known_before_its_quarter_is_over():

@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 import sys
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar
 
 import pytest
 from airbyte_cdk.models import FailureType, SyncMode
@@ -14,6 +15,16 @@ from airbyte_cdk.models import FailureType, SyncMode
 from bentleybot_assets.connectors.market.source import MarketSource
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars, FxRates, HourlyBars, RiskFreeRates
 from bentleybot_assets_tests.connectors.market.protocol import LOGGER, error_of, read, records_of, states_of
+from bentleybot_assets_tests.connectors.market.yahoo_replay import (
+    NEW_YORK,
+    chart,
+    dividend_on,
+    hourly_chart,
+    replay_of,
+)
+from bentleybot_assets_tests.connectors.standards import Standards, pytest_generate_tests, scenario_of
+
+__all__ = ["pytest_generate_tests"]
 
 SMALL = {"mode": "sample", "symbols": ["FB", "IBM", "MTUM", "QUAL"]}
 CONTRACTS = {
@@ -197,3 +208,47 @@ def test_a_part_of_a_newer_stream_that_is_not_recorded_fails_no_other_part():
     assert len(records_of(messages, "fx_rates")) == 251
     (state,) = states_of(messages)
     assert "no GBPUSD. Take it out of `fx_pairs`" in state.stream.stream_state.problems["GBPUSD"]
+
+
+class TestStandards(Standards):
+    """Sample mode."""
+
+    connector = MarketSource
+    scenarios: ClassVar = {
+        "small": ({"mode": "sample", "symbols": ["FB", "IBM"], "start_date": "2009-07-01"}, True),
+        "unknown_symbol": ({"mode": "sample", "symbols": ["NOPE"]}, False),
+    }
+
+
+class OfYahoo(Standards):
+    """Yahoo mode; the scenario names a server that runs only while its test does."""
+
+    @staticmethod
+    def connector() -> MarketSource:
+        return MarketSource(clock=lambda: datetime(2024, 1, 22, tzinfo=UTC))
+
+
+def test_yahoo_mode_passes_against_the_replay():
+    dividend = dividend_on(date(2024, 1, 18), 0.24)
+    charts = {name: chart(events=dividend) for name in ("TEST", "EURUSD=X", "^IRX")}
+    with replay_of(charts) as replay:
+        replay.hourly["TEST"] = hourly_chart(
+            [datetime(2024, 1, 19, 9, 30, tzinfo=NEW_YORK)],
+            [(datetime(2024, 1, 19, 9, 30, tzinfo=NEW_YORK), datetime(2024, 1, 19, 16, tzinfo=NEW_YORK))],
+        )
+        config = {
+            "mode": "yahoo",
+            "symbols": ["TEST"],
+            "hourly_symbols": ["TEST"],
+            "fx_pairs": ["EURUSD"],
+            "risk_free_series": ["us_bill_13_weeks_discount"],
+            "start_date": "2024-01-01",
+            "base_url": replay.url,
+        }
+        scenario = scenario_of("replay", config)
+        suite = OfYahoo()
+        suite.test_config_matches_spec(scenario)
+        suite.test_check(scenario)
+        suite.test_discover(scenario)
+        suite.test_basic_read(scenario)
+        suite.test_fail_read_with_bad_catalog(scenario)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, time
-from types import SimpleNamespace
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, FailureType, SyncMode
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from airbyte_cdk.models import AirbyteMessage, AirbyteStateBlob, FailureType
 
 from bentleybot_assets.connectors.market.source import MarketSource
-from bentleybot_assets_tests.connectors.market.protocol import LOGGER, error_of, read, records_of, states_of
+from bentleybot_assets_tests.connectors.market.protocol import LOGGER, error_of, read, read_at, records_of, states_of
 from bentleybot_assets_tests.connectors.market.yahoo_replay import (
     DAYS,
     NEW_YORK,
     RECORDINGS,
-    Replay,
+    Chart,
     chart,
+    config_of,
     dividend_on,
     recorded_chart,
     replay_of,
@@ -26,36 +25,18 @@ from bentleybot_assets_tests.connectors.market.yahoo_replay import (
     stamp,
 )
 
+pytestmark = pytest.mark.usefixtures("waits")
+
+DAILY = ("daily_bars", "corporate_actions")
+
 PRICES = ("open", "high", "low", "close", "volume")
 AFTER_THE_CLOSE = datetime(2024, 1, 19, 18, 0, tzinfo=NEW_YORK)
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch) -> list[float]:
-    """Seconds that would have been slept before Yahoo is asked again."""
-    slept: list[float] = []
-    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=slept.append))
-    return slept
 
 
 @pytest.fixture
 def replay():
     with replay_of({"TEST": chart()}) as server:
         yield server
-
-
-def config_of(replay: Replay, *symbols: str, **changes: Any) -> dict[str, Any]:
-    config = {"mode": "yahoo", "symbols": list(symbols or ("TEST",)), "base_url": replay.url}
-    return config | {"start_date": "2024-01-01"} | changes
-
-
-def read_at(
-    now: datetime,
-    config: Mapping[str, Any],
-    state: list[AirbyteStateMessage] | None = None,
-    streams: tuple[str, ...] = ("daily_bars", "corporate_actions"),
-) -> list[AirbyteMessage]:
-    return read(config, state, source=MarketSource(clock=lambda: now), streams=streams)
 
 
 def sessions(messages: list[AirbyteMessage]) -> list[str]:
@@ -310,70 +291,6 @@ def test_a_start_date_in_the_future_is_an_error(replay):
     assert "`start_date` is 2024-01-22, but it is 2024-01-19T23:00:00Z" in error.message
 
 
-def test_an_instrument_of_another_calendar_is_refused(replay):
-    replay.charts["TEST"] = chart(zone="Asia/Tokyo")
-    error = error_of(read_at(AFTER_THE_CLOSE, config_of(replay)))
-    assert error.failure_type is FailureType.config_error
-    assert "TEST trades in Asia/Tokyo" in error.message
-
-
-@pytest.mark.parametrize(("status", "said"), [(429, "limits the rate"), (503, "answers with HTTP 503")])
-def test_a_server_in_trouble_is_a_passing_error(replay, status, said):
-    replay.status = status
-    error = error_of(read_at(AFTER_THE_CLOSE, config_of(replay)))
-    assert error.failure_type is FailureType.transient_error
-    assert said in error.message
-
-
-def test_trouble_that_passes_is_not_noticed(replay):
-    replay.refusals["TEST"] = [(503, {}), (429, {"Retry-After": "30"}), (500, {})]
-    assert sessions(read_at(AFTER_THE_CLOSE, config_of(replay))) == [day.isoformat() for day in DAYS]
-
-
-def test_the_wait_that_yahoo_asks_for_is_kept_and_nothing_is_asked_meanwhile(replay, waits):
-    replay.charts["BUSY"] = chart()
-    replay.refusals["BUSY"] = [(429, {"Retry-After": "30"})]
-    read_at(AFTER_THE_CLOSE, config_of(replay, "BUSY"))
-    (wait,) = waits
-    assert 30 <= wait < 31
-    assert len(replay.queries) == 3  # refused; the time zone; the chart
-
-
-def test_one_symbol_that_yahoo_fails_on_fails_no_other(replay):
-    replay.charts["AAA"] = replay.charts["ZZZ"] = chart()
-    replay.refusals["TEST"] = [(500, {})] * 100
-    messages = read_at(AFTER_THE_CLOSE, config_of(replay, "AAA", "TEST", "ZZZ"))
-    assert error_of(messages) is None
-    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"AAA", "ZZZ"}
-    assert "answers with HTTP 500" in states_of(messages)[0].stream.stream_state.problems["TEST"]
-
-
-def test_after_three_symbols_in_a_row_that_fail_yahoo_is_asked_nothing_more(replay):
-    names = ["A", "B", "C", "D"]
-    replay.charts = {name: chart() for name in names}
-    replay.status = 503
-    source = MarketSource(clock=lambda: AFTER_THE_CLOSE)
-    daily_bars, corporate_actions, *_ = source.streams(config_of(replay, *names))
-    for stream in (daily_bars, corporate_actions):
-        records = (
-            record
-            for part in stream.stream_slices()
-            for record in stream.read_records(SyncMode.incremental, stream_slice=part)
-        )
-        with pytest.raises(AirbyteTracedException, match="Yahoo is asked nothing more in this read"):
-            list(records)
-    assert [symbol for symbol, _ in replay.queries] == ["A"] * 4 + ["B"] * 4 + ["C"] * 4
-
-
-def test_an_answer_of_another_shape_is_about_its_symbol_alone(replay):
-    replay.charts["ODD"] = chart()
-    del replay.charts["ODD"]["meta"]["instrumentType"]
-    messages = read_at(AFTER_THE_CLOSE, config_of(replay, "ODD", "TEST"))
-    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"TEST"}
-    problem = states_of(messages)[0].stream.stream_state.problems["ODD"]
-    assert problem == "Yahoo's answer for ODD cannot be read: KeyError('instrumentType'). Sync again later."
-
-
 def test_check_asks_yahoo(replay):
     source = MarketSource(clock=lambda: AFTER_THE_CLOSE)
     assert source.check(LOGGER, config_of(replay)).status.value == "SUCCEEDED"
@@ -435,13 +352,113 @@ def test_recorded_charts_yield_exactly_their_actions(symbol, expected):
     assert [(action["ex_date"], action["action"], action["value"]) for action in actions] == expected
 
 
-def test_a_recorded_chart_read_in_two_parts_is_the_chart_read_at_once():
-    recorded = recorded_chart("AAPL")
-    with replay_of({"AAPL": recorded}) as replay:
-        config = config_of(replay, "AAPL", start_date="2020-01-01")
-        part = read_at(datetime(2020, 10, 1, 12, 0, tzinfo=NEW_YORK), config)
-        rest = read_at(datetime(2020, 12, 1, 12, 0, tzinfo=NEW_YORK), config, states_of(part))
-    assert sessions(part)[-1] == "2020-09-30"
-    assert sessions(part) + sessions(rest) == [
-        datetime.fromtimestamp(time, NEW_YORK).date().isoformat() for time in recorded["timestamp"]
+def recorded_actions(recorded: Chart) -> list[tuple[str, str, float]]:
+    """(ex_date, action, value) of what the recording lists, oldest first."""
+    events = recorded.get("events") or {}
+    splits = [
+        (event["date"], "split", event["numerator"] / event["denominator"])
+        for event in events.get("splits", {}).values()
     ]
+    dividends = [(event["date"], "dividend", event["amount"]) for event in events.get("dividends", {}).values()]
+    return [(day_of(at).isoformat(), action, value) for at, action, value in sorted(splits + dividends)]
+
+
+def day_of(stamp: int) -> date:
+    return datetime.fromtimestamp(stamp, NEW_YORK).date()
+
+
+def ends_of_windows(recorded: Chart) -> list[datetime]:
+    """Evenings after a third, two thirds and all of the recording's sessions."""
+    times = recorded["timestamp"]
+    days = [day_of(times[len(times) * part // 3 - 1]) for part in (1, 2, 3)]
+    return [datetime(day.year, day.month, day.day, 18, tzinfo=NEW_YORK) for day in days]
+
+
+def read_on(
+    config: dict[str, Any], windows: Sequence[datetime], state: Any = None, streams: tuple[str, ...] = DAILY
+) -> list[AirbyteMessage]:
+    """The messages of reads at several times, each going on from the STATE before."""
+    messages = []
+    for now in windows:
+        messages += read_at(now, config, state, streams=streams)
+        state = states_of(messages)
+    return messages
+
+
+@pytest.mark.parametrize("symbol", sorted(RECORDINGS))
+def test_three_windows_yield_the_recorded_bars_splits_and_dividends_without_gap_or_duplicate(symbol):
+    recorded = recorded_chart(symbol)
+    with replay_of({symbol: recorded}) as replay:
+        config = config_of(replay, symbol, start_date="1990-01-01")
+        messages = read_on(config, ends_of_windows(recorded))
+    assert error_of(messages) is None
+    bars = records_of(messages, "daily_bars")
+    assert [bar["session"] for bar in bars] == [day_of(at).isoformat() for at in recorded["timestamp"]]
+    for name in PRICES:
+        assert [bar[name] for bar in bars] == recorded["indicators"]["quote"][0][name], name
+    assert [bar["adjusted_close"] for bar in bars] == recorded["indicators"]["adjclose"][0]["adjclose"]
+    actions = records_of(messages, "corporate_actions")
+    assert [(action["ex_date"], action["action"], action["value"]) for action in actions] == recorded_actions(recorded)
+    assert not any(action["is_withdrawn"] for action in actions)
+
+
+def test_going_on_from_any_state_loses_and_repeats_nothing():
+    recorded = recorded_chart("MSFT")
+    windows = ends_of_windows(recorded)
+    with replay_of({"MSFT": recorded, "TEST": recorded}) as replay:
+        config = config_of(replay, "MSFT", "TEST", start_date="1990-01-01")
+        for stream in DAILY:
+            messages = read_on(config, windows, streams=(stream,))
+            everything = sorted(map(content, records_of(messages, stream)))
+            positions = [position for position, message in enumerate(messages) if message.state is not None]
+            assert len(positions) == 6
+            for position in positions:
+                before = records_of(messages[:position], stream)
+                after = records_of(read_on(config, windows[-1:], [messages[position].state], (stream,)), stream)
+                assert sorted(map(content, [*before, *after])) == everything
+
+
+def content(record: dict[str, Any]) -> tuple[Any, ...]:
+    """A record without what the time of its fetching says."""
+    fetched = {"fetched_at", "available_at", "is_modelled"}
+    return tuple(str(value) for name, value in record.items() if name not in fetched)
+
+
+FAR = {"session": "2999-12-31", "ex_date": "2999-12-31", "bar_at": "2999-12-31T00:00:00Z", "rate_date": "2999-12-31"}
+
+
+@pytest.mark.parametrize("is_bare", [True, False], ids=["cursor-alone", "whole-mark"])
+def test_an_abnormal_future_state_yields_no_record_and_no_crash(is_bare):
+    days = [date(2024, 1, 10) + timedelta(days=offset) for offset in range(8)]
+    around = {"zone": "UTC", "opens": datetime.min.time()}
+    charts = {
+        "TEST": chart(),
+        "EURUSD=X": chart(days, **around, instrument="CURRENCY"),
+        "^IRX": chart(zone="America/Chicago", instrument="INDEX"),
+        "BTC-USD": chart(days, **around, instrument="CRYPTOCURRENCY"),
+    }
+    streams = (*DAILY, "hourly_bars", "fx_rates", "risk_free_rates")
+    with replay_of(charts) as replay:
+        replay.hourly["BTC-USD"] = charts["BTC-USD"] | {
+            "meta": charts["BTC-USD"]["meta"]
+            | {"tradingPeriods": [[{"timezone": "UTC", "gmtoffset": 0, "start": 1704844800, "end": 1704931140}]]}
+        }
+        config = config_of(
+            replay, hourly_symbols=["BTC-USD"], fx_pairs=["EURUSD"], risk_free_series=["us_bill_13_weeks_discount"]
+        )
+        now = datetime(2024, 1, 22, 12, tzinfo=UTC)
+        states = states_of(read_at(now, config, streams=streams))
+        assert len(states) == 5
+        for state in states:
+            ((part, mark),) = state.stream.stream_state.marks.items()
+            far = {name: FAR[name] for name in mark if name in FAR}
+            mark = {"start_date": mark["start_date"], **far} if is_bare else mark | far
+            state.stream.stream_state = AirbyteStateBlob({"mode": "yahoo", "marks": {part: mark}, "problems": {}})
+        replay.queries.clear()
+        messages = read_at(now, config, states, streams=streams)
+    assert error_of(messages) is None
+    assert not [message for message in messages if message.record is not None]
+    assert replay.queries == []
+    after = {state.stream.stream_descriptor.name: state.stream.stream_state for state in states_of(messages)}
+    assert [blob.problems for blob in after.values()] == [{}] * 5
+    assert all("'2999-12-31" in str(blob.marks) for blob in after.values())

@@ -204,3 +204,9 @@ def replay_of(charts: Mapping[str, Chart]) -> Iterator[Replay]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def config_of(replay: Replay, *symbols: str, **changes: Any) -> dict[str, Any]:
+    """A configuration of the source that reads daily bars of ``symbols`` from the replay."""
+    config = {"mode": "yahoo", "symbols": list(symbols or ("TEST",)), "base_url": replay.url}
+    return config | {"start_date": "2024-01-01"} | changes

@@ -175,7 +175,7 @@ def test_yahoo_reaches_the_log_through_the_same_runner(warehouse):
         assert airbyte.sync("market", STREAMS, warehouse, LOG).deliveries == 0
         assert digest(warehouse) == before
         replay.charts.clear()
-        with pytest.raises(SyncError, match=r"^market, stream daily_bars: Yahoo has no bars for TEST"):
+        with pytest.raises(SyncError, match=r"^market, stream daily_bars: Yahoo has no daily bars for TEST"):
             airbyte.sync("market", STREAMS, warehouse, LOG)
     assert log_of(warehouse)["close"].to_list() == [100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0]
 

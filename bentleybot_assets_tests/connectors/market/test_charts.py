@@ -1,4 +1,4 @@
-"""Yahoo's hourly bars, exchange rates and bills, and instruments that trade around the clock."""
+"""What is asked of Yahoo arrives: hours, rates, bills, instruments around the clock; and trouble stays where it is."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from airbyte_cdk.models import AirbyteMessage, FailureType
+from airbyte_cdk.models import AirbyteMessage, FailureType, SyncMode
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from bentleybot_assets.connectors.market.source import MarketSource
 from bentleybot_assets.contracts.raw.market import FxRates, HourlyBars, RiskFreeRates
-from bentleybot_assets_tests.connectors.market.protocol import error_of, records_of, states_of
-from bentleybot_assets_tests.connectors.market.test_yahoo import config_of, read_at
+from bentleybot_assets_tests.connectors.market.protocol import error_of, read_at, records_of, states_of
 from bentleybot_assets_tests.connectors.market.yahoo_replay import (
+    DAYS,
     NEW_YORK,
     Chart,
     Replay,
     chart,
+    config_of,
     hourly_chart,
     replay_of,
 )
 
+pytestmark = pytest.mark.usefixtures("waits")
+
 LONDON = ZoneInfo("Europe/London")
+WINTER_EVENING = datetime(2024, 1, 19, 18, 0, tzinfo=NEW_YORK)
+"""After the last session of the daily chart."""
 EVENING = datetime(2024, 7, 3, 18, 0, tzinfo=NEW_YORK)
 """After the half day before Independence Day."""
 
@@ -110,10 +117,10 @@ def test_reading_hour_by_hour_brings_each_once(replay):
 
 
 def test_a_corrected_hour_arrives_as_a_newer_version_seen_now(replay):
-    messages, _ = hours(EVENING, replay)
+    messages, _ = hours(EVENING, replay, lookback_sessions=1)
     replay.hourly["TEST"]["indicators"]["quote"][0]["volume"][8] = 7
     later = datetime(2024, 7, 5, 9, 0, tzinfo=NEW_YORK)
-    _, (bar,) = hours(later, replay, states_of(messages))
+    _, (bar,) = hours(later, replay, states_of(messages), lookback_sessions=1)
     assert (bar["bar_at"], bar["volume"]) == ("2024-07-03T14:30:00Z", 7.0)
     assert (bar["available_at"], bar["is_modelled"]) == ("2024-07-05T13:00:00Z", False)
 
@@ -140,10 +147,11 @@ def test_hours_of_a_currency_run_through_the_night_and_have_no_volume(replay):
     days = [datetime(2024, 6, day, tzinfo=LONDON) for day in (13, 14)]
     periods = [(day, day + timedelta(hours=23, minutes=59)) for day in days]
     replay.hourly["EURUSD=X"] = hourly_chart([*begins, quote], periods, instrument="CURRENCY")
-    messages, bars = hours(datetime(2024, 6, 17, tzinfo=UTC), replay, None, "EURUSD=X")
+    once = {"lookback_sessions": 1}
+    messages, bars = hours(datetime(2024, 6, 17, tzinfo=UTC), replay, None, "EURUSD=X", **once)
     assert [bar["bar_at"] for bar in bars] == [f"{begin.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for begin in begins]
     assert {bar["volume"] for bar in bars} == {None}
-    assert hours(datetime(2024, 6, 17, 1, tzinfo=UTC), replay, states_of(messages), "EURUSD=X")[1] == []
+    assert hours(datetime(2024, 6, 17, 1, tzinfo=UTC), replay, states_of(messages), "EURUSD=X", **once)[1] == []
 
 
 def fx(now: datetime, replay: Replay, state: Any = None) -> tuple[list[AirbyteMessage], list[dict[str, Any]]]:
@@ -246,3 +254,68 @@ def test_two_streams_share_the_answer_about_one_symbol(replay):
         rate["rate"] for rate in records_of(messages, "fx_rates")
     ]
     assert len([query for _, query in replay.queries if "period1" in query]) == 1
+
+
+def test_an_instrument_of_another_calendar_is_refused(replay):
+    replay.charts["TEST"] = chart(zone="Asia/Tokyo")
+    error = error_of(read_at(WINTER_EVENING, config_of(replay)))
+    assert error.failure_type is FailureType.config_error
+    assert "TEST trades in Asia/Tokyo" in error.message
+
+
+@pytest.mark.parametrize(("status", "said"), [(429, "limits the rate"), (503, "answers with HTTP 503")])
+def test_a_server_in_trouble_is_a_passing_error(replay, status, said):
+    replay.status = status
+    error = error_of(read_at(WINTER_EVENING, config_of(replay)))
+    assert error.failure_type is FailureType.transient_error
+    assert said in error.message
+
+
+def test_trouble_that_passes_is_not_noticed(replay):
+    replay.refusals["TEST"] = [(503, {}), (429, {"Retry-After": "30"}), (500, {})]
+    bars = records_of(read_at(WINTER_EVENING, config_of(replay)), "daily_bars")
+    assert [bar["session"] for bar in bars] == [day.isoformat() for day in DAYS]
+
+
+def test_the_wait_that_yahoo_asks_for_is_kept_and_nothing_is_asked_meanwhile(replay, waits):
+    replay.charts["BUSY"] = chart()
+    replay.refusals["BUSY"] = [(429, {"Retry-After": "30"})]
+    read_at(WINTER_EVENING, config_of(replay, "BUSY"))
+    (wait,) = waits
+    assert 30 <= wait < 31
+    assert len(replay.queries) == 3  # refused; the time zone; the chart
+
+
+def test_one_symbol_that_yahoo_fails_on_fails_no_other(replay):
+    replay.charts["AAA"] = replay.charts["ZZZ"] = chart()
+    replay.refusals["TEST"] = [(500, {})] * 100
+    messages = read_at(WINTER_EVENING, config_of(replay, "AAA", "TEST", "ZZZ"))
+    assert error_of(messages) is None
+    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"AAA", "ZZZ"}
+    assert "answers with HTTP 500" in states_of(messages)[0].stream.stream_state.problems["TEST"]
+
+
+def test_after_three_symbols_in_a_row_that_fail_yahoo_is_asked_nothing_more(replay):
+    names = ["A", "B", "C", "D"]
+    replay.charts = {name: chart() for name in names}
+    replay.status = 503
+    source = MarketSource(clock=lambda: WINTER_EVENING)
+    daily_bars, corporate_actions, *_ = source.streams(config_of(replay, *names))
+    for stream in (daily_bars, corporate_actions):
+        records = (
+            record
+            for part in stream.stream_slices()
+            for record in stream.read_records(SyncMode.incremental, stream_slice=part)
+        )
+        with pytest.raises(AirbyteTracedException, match="Yahoo is asked nothing more in this read"):
+            list(records)
+    assert [symbol for symbol, _ in replay.queries] == ["A"] * 4 + ["B"] * 4 + ["C"] * 4
+
+
+def test_an_answer_of_another_shape_is_about_its_symbol_alone(replay):
+    replay.charts["ODD"] = chart()
+    del replay.charts["ODD"]["meta"]["instrumentType"]
+    messages = read_at(WINTER_EVENING, config_of(replay, "ODD", "TEST"))
+    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"TEST"}
+    problem = states_of(messages)[0].stream.stream_state.problems["ODD"]
+    assert problem == "Yahoo's answer for ODD cannot be read: KeyError('instrumentType'). Sync again later."
