@@ -1,1 +1,4 @@
-"""The ``market`` source: daily bars, splits and dividends, recorded (``sample``) or from ``yahoo``."""
+"""The ``market`` source: bars, splits and dividends, exchange rates and rates of Treasury bills.
+
+They are recorded (``sample``) or come from ``yahoo``.
+"""
