@@ -114,7 +114,9 @@ def _main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (order["cpu_seconds"], order["cpu_seconds"] + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (order["memory_bytes"], order["memory_bytes"]))
-    json.dump(_parsed(sys.stdin.buffer.read(), order["headers"]), sys.stdout)
+    answer = json.dumps(_parsed(sys.stdin.buffer.read(), order["headers"]), ensure_ascii=False)
+    # Half a pair of surrogates, which is no character and could not be stored, fails here.
+    sys.stdout.buffer.write(answer.encode())
 
 
 def _parsed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
@@ -126,7 +128,8 @@ def _parsed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
     written = convert_to_utf8(headers, content, {})
     _, rewritten, entities = replace_doctype(written)
     try:
-        fault = _fault(written, lines_added=0 if _is_declared(content) else 1) or _fault(rewritten)
+        # Both, whatever is wrong with the first: rewriting can bring a declaration to light.
+        faults = (_fault(written, lines_added=0 if _is_declared(content) else 1), _fault(rewritten))
     except _EntityDeclaredError:
         return {"refused": _ENTITIES}
     if entities:
@@ -140,12 +143,12 @@ def _parsed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
         found.get("bozo_exception"), (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
     )
     if found.bozo and not is_settled:
-        fault = fault or str(found.bozo_exception)
+        faults += (str(found.bozo_exception),)
     return {
         "version": found.get("version", ""),
         "feed": _plain(found.feed),
         "entries": _plain(found.entries),
-        "fault": fault,
+        "fault": next(filter(None, faults), None),
     }
 
 

@@ -171,12 +171,11 @@ def to_records(entries: Iterable[Mapping[str, Any]], feed: Mapping[str, Any]) ->
         entries: feedparser's fields of each item.
         feed: feedparser's fields of the feed.
     """
-    distinct = {json.dumps(entry, sort_keys=True): _valid(entry) for entry in entries}.values()
+    distinct = {json.dumps(entry, sort_keys=True): entry for entry in entries}.values()
     shared = {
         name: {value for value, times in Counter(entry.get(name) for entry in distinct).items() if times > 1}
         for name in ("id", "link")
     }
-    feed = _valid(feed)
     for entry in distinct:
         names = [entry[name] for name in ("id", "link") if entry.get(name) and entry[name] not in shared[name]]
         yield _record(entry, feed, names[0] if names else f"sha256:{_text_hash(entry)}")
@@ -264,14 +263,3 @@ def _says_something(entry: Mapping[str, Any]) -> bool:
 def _text_hash(entry: Mapping[str, Any]) -> str:
     text = [entry.get("title"), entry.get("summary"), [part["value"] for part in entry.get("content", ())]]
     return hashlib.sha256(json.dumps(text).encode()).hexdigest()
-
-
-def _valid(value: Any) -> Any:
-    """The value with what is no character (half of a pair of surrogates) replaced in its texts."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_valid(name): _valid(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_valid(item) for item in value]
-    return value

@@ -25,7 +25,7 @@ LABEL = "bentleybot sample headlines (invented)"
 
 _LAST_SESSION = date(2022, 12, 28)
 _VERSION = "1"
-_FOLDER = Path(__file__).with_name("sample")
+_FOLDER = Path(__file__).with_name("sample_feeds")
 
 
 class SampleFeed:

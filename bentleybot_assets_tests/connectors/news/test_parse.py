@@ -32,6 +32,9 @@ BOMBS = {
     "external": with_entities('<!ENTITY a SYSTEM "file:///etc/passwd">'),
     "external on the web": with_entities('<!ENTITY a SYSTEM "http://127.0.0.1/secret">'),
     "parameter": with_entities('<!ENTITY % a SYSTEM "http://127.0.0.1/x.dtd"> %a;'),
+    "behind what is taken for the document type": with_entities(
+        '<!ENTITY z "ha"><!ENTITY a "&z;&z;">', "<!DOCTYPE x <> "
+    ).replace("\n", ""),
     "unused": with_entities('<!ENTITY b "ha">'),
     "behind a comment that looks like an element": with_entities('<!ENTITY a "ha">', before="<!-- <rss -->"),
     "behind a declaration out of place": with_entities(
