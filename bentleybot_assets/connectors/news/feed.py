@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from bentleybot_assets.connectors.feeds import Mark, Record
@@ -22,7 +23,7 @@ MAX_SHORT_TEXT = 255
 
 
 class Feed(Protocol):
-    """An entry of the settings: something that articles or posts are read from.
+    """Something that articles or posts are read from.
 
     Attributes:
         name: what the settings call it.
@@ -39,6 +40,25 @@ class Feed(Protocol):
     def read(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """As :data:`bentleybot_assets.connectors.feeds.Read` of this feed."""
         ...
+
+
+class ConfiguredFeed(Feed, Protocol):
+    """An entry of the settings; a class of it is a kind of feed.
+
+    Args:
+        entry: the entry: ``name`` and the kind's settings.
+        start_date: what says that it was published before is left out.
+        clock: the present, timezone-aware.
+
+    Attributes:
+        SETTINGS: JSON schema of each setting.
+        REQUIRED: settings that must be given.
+    """
+
+    SETTINGS: Mapping[str, Mapping[str, Any]]
+    REQUIRED: tuple[str, ...]
+
+    def __init__(self, entry: Mapping[str, Any], start_date: date, clock: Callable[[], datetime]) -> None: ...
 
 
 def news_since(

@@ -129,7 +129,7 @@ def _parsed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
     _, rewritten, entities = replace_doctype(written)
     try:
         # Both, whatever is wrong with the first: rewriting can bring a declaration to light.
-        faults = (_fault(written, lines_added=0 if _is_declared(content) else 1), _fault(rewritten))
+        faults = [_fault(written, lines_added=0 if _is_declared(content) else 1), _fault(rewritten)]
     except _EntityDeclaredError:
         return {"refused": _ENTITIES}
     if entities:
@@ -143,7 +143,7 @@ def _parsed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
         found.get("bozo_exception"), (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
     )
     if found.bozo and not is_settled:
-        faults += (str(found.bozo_exception),)
+        faults.append(str(found.bozo_exception))
     return {
         "version": found.get("version", ""),
         "feed": _plain(found.feed),

@@ -49,23 +49,31 @@ _logger = logging.getLogger("airbyte.news")
 
 
 class RssFeed:
-    """A feed in RSS or Atom.
+    """A feed in RSS or Atom. See :class:`ConfiguredFeed`.
 
     Args:
-        name: what the settings call it.
-        url: its address.
+        entry: ``name`` and ``url``.
         start_date: articles that say they were published before are left out.
-        client: fetches it.
         clock: the present, timezone-aware.
+        client: fetches it.
     """
 
+    SETTINGS: Mapping[str, Mapping[str, Any]] = {
+        "url": {
+            "type": "string",
+            "pattern": "^https?://",
+            "title": "Address",
+            "description": "Where the feed is. It must be on the public internet, or on one of the private hosts.",
+        },
+    }
+    REQUIRED: tuple[str, ...] = ("url",)
     contract: NewsContract = Articles
 
     def __init__(
-        self, name: str, url: str, *, start_date: date, client: FeedClient, clock: Callable[[], datetime]
+        self, entry: Mapping[str, Any], start_date: date, clock: Callable[[], datetime], *, client: FeedClient
     ) -> None:
-        self.name = name
-        self._url = url
+        self.name: str = entry["name"]
+        self._url: str = entry["url"]
         self._start = f"{start_date.isoformat()}T00:00:00Z"
         self._client = client
         self._clock = clock

@@ -17,7 +17,7 @@ from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import Stream
 
 from bentleybot_assets.connectors.feeds import ConfigError, TransientError
-from bentleybot_assets.connectors.news.feed import Feed, NewsContract
+from bentleybot_assets.connectors.news.feed import ConfiguredFeed, Feed, NewsContract
 from bentleybot_assets.connectors.news.fetch import FeedClient
 from bentleybot_assets.connectors.news.rss import RssFeed
 from bentleybot_assets.connectors.news.sample import sample_feeds
@@ -27,31 +27,30 @@ from bentleybot_assets.contracts.raw.news import Articles, SocialPosts
 _MODES = ("sample", "feeds")
 _FIRST_DAY = date(1990, 1, 1)
 
-_NAME: dict[str, Any] = {
-    "type": "string",
-    "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$",
-    "title": "Name",
-    "description": "What you call the feed. It is kept with every article: another name is another feed.",
-    "order": 0,
-}
+KINDS: Mapping[str, type[ConfiguredFeed | RssFeed]] = {"rss": RssFeed}
+"""What a feed can be: the ``kind`` of an entry to its class."""
 
-_RSS: dict[str, Any] = {
-    "type": "object",
-    "title": "RSS or Atom",
-    "required": ["name", "kind", "url"],
-    "additionalProperties": False,
-    "properties": {
-        "name": _NAME,
-        "kind": {"type": "string", "const": "rss", "title": "Kind", "description": "RSS or Atom.", "order": 1},
-        "url": {
-            "type": "string",
-            "pattern": "^https?://",
-            "title": "Address",
-            "description": "Where the feed is. It must be on the public internet.",
-            "order": 2,
+
+def _entry(kind: str, feed: type[ConfiguredFeed | RssFeed]) -> dict[str, Any]:
+    """JSON schema of an entry of one kind."""
+    return {
+        "type": "object",
+        "title": kind,
+        "required": ["name", "kind", *feed.REQUIRED],
+        "additionalProperties": False,
+        "properties": {
+            "name": {
+                "type": "string",
+                "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$",
+                "title": "Name",
+                "description": "What you call the feed. Its records carry this name: another name is another feed.",
+                "order": 0,
+            },
+            "kind": {"type": "string", "const": kind, "title": "Kind", "order": 1},
+            **{name: {**schema, "order": order} for order, (name, schema) in enumerate(feed.SETTINGS.items(), start=2)},
         },
-    },
-}
+    }
+
 
 _SPECIFICATION: dict[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -69,7 +68,7 @@ _SPECIFICATION: dict[str, Any] = {
         },
         "feeds": {
             "type": "array",
-            "items": {"type": "object", "oneOf": [_RSS]},
+            "items": {"type": "object", "oneOf": [_entry(kind, feed) for kind, feed in KINDS.items()]},
             "title": "Feeds",
             "description": "Mode feeds only: what to read; at least one.",
             "default": [],
@@ -146,6 +145,8 @@ class NewsSource(AbstractSource):
     def _feeds(self, config: Mapping[str, Any]) -> Sequence[Feed]:
         start, mode, entries = _start_date(config), config.get("mode"), config.get("feeds", [])
         if mode == "sample":
+            if entries:
+                raise ConfigError("Mode sample reads no `feeds`. Set `mode: feeds`, or take them out.")
             return sample_feeds(start)
         if mode != "feeds":
             raise ConfigError(f"`mode` is {mode!r}. Set it to {' or '.join(_MODES)}.")
@@ -154,10 +155,15 @@ class NewsSource(AbstractSource):
         if twice := [name for name, times in Counter(entry["name"] for entry in entries).items() if times > 1]:
             raise ConfigError(f"`feeds` has {twice[0]} more than once. Give each feed a name of its own.")
         client = self._client(config.get("allowed_private_hosts", ()))
-        return [
-            RssFeed(entry["name"], entry["url"], start_date=start, client=client, clock=self._clock)
-            for entry in entries
-        ]
+        return [self._feed(entry, start, client) for entry in entries]
+
+    def _feed(self, entry: Mapping[str, Any], start: date, client: FeedClient) -> Feed:
+        kind = KINDS.get(entry["kind"])
+        if kind is None:
+            raise ConfigError(f"Feed {entry['name']}: `kind` is {entry['kind']!r}. Set it to {' or '.join(KINDS)}.")
+        if issubclass(kind, RssFeed):
+            return kind(entry, start, self._clock, client=client)
+        return kind(entry, start, self._clock)
 
 
 def _stream(contract: NewsContract, feeds: Sequence[Feed], kept: Mapping[str, str]) -> PartedStream:

@@ -65,7 +65,7 @@ class Clock:
 
 def feed(web: Web, clock=lambda: NOW, start=date(1990, 1, 1), url="http://wire.example/rss") -> RssFeed:
     client = FeedClient(resolve=web.resolve, backend=web.backend)
-    return RssFeed("wire", url, start_date=start, client=client, clock=clock)
+    return RssFeed({"name": "wire", "url": url}, start, clock, client=client)
 
 
 def serve(web: Web, content: bytes | str, **headers: str) -> None:
