@@ -40,6 +40,13 @@ _IGNORED = frozenset(
 )
 """Fields that repeat others. What a feed says of itself beyond its title and language is about the feed."""
 
+_SHAPES: Mapping[str, type] = {
+    **dict.fromkeys(("id", "link", "title", "summary", "author", "language", "publisher", "published", "updated"), str),
+    **dict.fromkeys(("tags", "links", "authors", "content", "published_parsed", "updated_parsed"), list),
+    **dict.fromkeys(("source", "title_detail", "summary_detail"), dict),
+}
+"""What is read of feedparser's fields. A publisher's own element of such a name looks otherwise, and is just kept."""
+
 _FIRST_YEAR = 1990
 """Earlier dates are broken ones: a clock at zero, a year of two digits."""
 
@@ -179,17 +186,26 @@ def to_records(entries: Iterable[Mapping[str, Any]], feed: Mapping[str, Any]) ->
         entries: feedparser's fields of each item.
         feed: feedparser's fields of the feed.
     """
-    distinct = {json.dumps(entry, sort_keys=True): entry for entry in entries}.values()
+    distinct = [
+        _told_apart(entry) for entry in {json.dumps(entry, sort_keys=True): entry for entry in entries}.values()
+    ]
     shared = {
-        name: {value for value, times in Counter(entry.get(name) for entry in distinct).items() if times > 1}
+        name: {value for value, times in Counter(entry.get(name) for entry, _ in distinct).items() if times > 1}
         for name in ("id", "link")
     }
-    for entry in distinct:
+    about, _ = _told_apart(feed)
+    for entry, own in distinct:
         names = [entry[name] for name in ("id", "link") if entry.get(name) and entry[name] not in shared[name]]
-        yield _record(entry, feed, names[0] if names else f"sha256:{_text_hash(entry)}")
+        yield _record(entry, own, about, names[0] if names else f"sha256:{_text_hash(entry)}")
 
 
-def _record(entry: Mapping[str, Any], feed: Mapping[str, Any], article: str) -> Record:
+def _told_apart(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Feedparser's fields, and a publisher's own elements that have their names."""
+    own = {name: value for name, value in fields.items() if not isinstance(value, _SHAPES.get(name, object))}
+    return {name: value for name, value in fields.items() if name not in own}, own
+
+
+def _record(entry: Mapping[str, Any], own: Mapping[str, Any], feed: Mapping[str, Any], article: str) -> Record:
     source = entry.get("source", {})
     tags = [tag["term"] or tag["label"] for tag in entry.get("tags", ())]
     columns = {
@@ -204,7 +220,7 @@ def _record(entry: Mapping[str, Any], feed: Mapping[str, Any], article: str) -> 
         "published_at": _instant(entry.get("published_parsed")),
         "updated_at": _instant(entry.get("updated_parsed")),
     }
-    extra = _beyond(entry, columns)
+    extra = _beyond(entry, columns) | own
     return fitted({**dict.fromkeys(Articles.polars_schema()), **columns}, extra, Articles)
 
 
@@ -229,7 +245,7 @@ def _beyond(entry: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, A
     for name, value in entry.items():
         if name in _IGNORED or (name in said and value == said[name]):
             continue
-        if name.endswith("_detail"):
+        if name in ("title_detail", "summary_detail"):
             extra[name] = _form(value)
         elif name == "content":
             extra[name] = [{**_form(part), "value": part["value"]} for part in value]

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
 
 from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, TransientError
+from bentleybot_assets.connectors.news import parse as module
 from bentleybot_assets.connectors.news.fetch import FeedClient
-from bentleybot_assets.connectors.news.rss import RssFeed
+from bentleybot_assets.connectors.news.rss import RssFeed, to_records
 from bentleybot_assets.contracts.raw.news import Articles
-from bentleybot_assets_tests.connectors.news.web import Web, page, serving
+from bentleybot_assets_tests.connectors.news.web import Web, page, serving, xml_fragments
 
 FIXTURES = Path(os.environ.get("BENTLEYBOT_FIXTURES", Path(__file__).parents[4] / "shared" / "fixtures")) / "rss"
 NOW = datetime(2022, 12, 28, 21, 30, tzinfo=UTC)
@@ -400,6 +402,28 @@ def test_an_unchanged_article_is_told_once_and_a_changed_one_again(web):
     (changed,), mark = source.read(mark)
     assert (changed["title"], changed["fetched_at"]) == ("two, corrected", "2022-12-28T21:32:00Z")
     assert len(mark["told"]) == 1
+
+
+@settings(max_examples=200)
+@given(xml_fragments())
+@example("<rss version='2.0'><channel><item><title>t</title><tags a='b'/><published_parsed>x</published_parsed></item>")
+@example("<rss version='2.0'><channel><item><title>t</title><title_detail>x</title_detail><source>x</source></item>")
+def test_whatever_is_in_an_item_it_becomes_a_record_or_is_refused(text):
+    try:
+        answer = module._parsed(text.encode(), {"content-type": "application/xml"})
+    except (ValueError, OverflowError, LookupError):
+        return  # ends the process that reads it
+    for record in to_records(answer.get("entries", ()), answer.get("feed", {})):
+        assert record.keys() == Articles.polars_schema().keys()
+        assert all(value is None or isinstance(value, str) for value in record.values())
+        assert record["article"]
+        assert isinstance(json.loads(record["tags"] or "[]"), list)
+
+
+def test_an_element_with_a_name_of_feedparsers_own_is_kept_as_one(web):
+    own = "<published_parsed>x</published_parsed><updated_parsed a='b'/><title_detail>y</title_detail>"
+    (record,) = read(web, rss(f"<title>t</title>{own}"))
+    assert json.loads(record["extra"]) == {"published_parsed": "x", "updated_parsed": {"a": "b"}, "title_detail": "y"}
 
 
 def test_two_first_reads_agree(web):

@@ -1,4 +1,7 @@
-"""A small internet on loopback: servers that tests start, names that they make up, addresses that are only said."""
+"""A small internet on loopback: servers that tests start, names that they make up, addresses that are only said.
+
+And what it is full of: text that is nearly a feed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpcore
+from hypothesis import strategies as st
 
 PUBLIC = "93.184.216.34"
 
@@ -112,3 +116,54 @@ def endless(chunk: bytes, **headers: str) -> Callable[[BaseHTTPRequestHandler], 
             request.wfile.write(chunk)
 
     return answer
+
+
+FRAGMENTS = (
+    *("<rss version='2.0'><channel>", "<feed xmlns='http://www.w3.org/2005/Atom'>", "<item>", "</item>", "<entry>"),
+    *("</entry>", "<title>", "</title>", "<link>", "<guid>", "</guid>", "<pubDate>", "</pubDate>", "<content>"),
+    *("<author>", "</author>", "a@b.example", "<dc:date>", "<source url='x'>", "<category>", "<enclosure/>"),
+    *("&lt;", "&#x41;", "&#xD800;", "&#0;", "&nbsp;", "&", "<![CDATA[", "]]>", "<!--", "-->", "<", ">", "'", '"'),
+    *(
+        "<?xml version='1.0'?>",
+        "<!DOCTYPE x [",
+        "]>",
+        "<!ENTITY a 'b'>",
+        "<a b='",
+        "xml:base='//['",
+        "\0",
+        "\ufeff",
+        "é",
+    ),
+    *("Fri, 25 Dec 2009 03:30:22 +0000", "2009-13-45", "99999-01-01T00:00:00Z", "0000-00-00", "23:59:60"),
+    # Elements with the names that feedparser gives to what it finds itself.
+    *(
+        "<title_detail>x</title_detail>",
+        "<summary_detail a='b'/>",
+        "<tags a='b'/>",
+        "<tags>x</tags>",
+        "<authors>x</authors>",
+    ),
+    *(
+        "<published_parsed>x</published_parsed>",
+        "<updated_parsed a='b'/>",
+        "<links a='b'/>",
+        "<content_detail>x</content_detail>",
+    ),
+    *(
+        "<source a='b'/>",
+        "<source>x</source>",
+        "<language a='b'/>",
+        "<id a='b'/>",
+        "<publisher a='b'/>",
+        "<summary a='b'/>",
+    ),
+    *("<published a='b'/>", "<author a='b'/>", "<link a='b'/>", "<title a='b'/>", "<media:content url='x'/>"),
+)
+
+
+def xml_fragments() -> st.SearchStrategy[str]:
+    """Feeds and what is none, out of pieces."""
+    items = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join)
+    return items | items.map(
+        lambda text: f"<rss version='2.0'><channel><item><title>t</title>{text}</item></channel></rss>"
+    )
