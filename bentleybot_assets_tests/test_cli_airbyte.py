@@ -13,7 +13,7 @@ from bentleybot_assets.resources.airbyte.server import ServerAirbyte
 from bentleybot_assets.settings import Settings
 from bentleybot_assets_tests.mariadb import PASSWORD
 from bentleybot_assets_tests.resources.airbyte.fake_server import CLIENT, WORKSPACE, FakeAirbyte, serving
-from bentleybot_assets_tests.resources.airbyte.server_desk import CONFIG, empty_raw_database
+from bentleybot_assets_tests.resources.airbyte.server_desk import CONFIG, STREAMS, empty_raw_database
 
 ONE_CONNECTION = '{"market": {"config": {"mode": "sample", "symbols": ["IBM"]}}}'
 NOBODY = "http://127.0.0.1:1"
@@ -62,7 +62,7 @@ def said(*arguments):
 
 
 def test_what_the_server_has_is_saved_and_shown(fake, home):
-    fake.add_connection("market", CONFIG)
+    fake.add_connection("market", CONFIG, STREAMS)
     code, told = said("refresh")
     assert code == 0
     assert re.fullmatch(r"market: corporate_actions, daily_bars \(http://127\S+/connections/\S+\)\n", told)
@@ -84,7 +84,7 @@ def test_provision_sets_a_server_up_and_refreshes(fake, home):
     code, told = said("provision")
     assert code == 0
     assert "source definition bentleybot/source-market: created" in told
-    assert told.splitlines()[-1].startswith("market: corporate_actions, daily_bars (http://")
+    assert told.splitlines()[-1].startswith("market: corporate_actions, daily_bars, ")
     assert not any(secret in told for secret in (PASSWORD, CLIENT[1]))
     (destination,) = fake.destinations.values()
     assert destination["configuration"] == {

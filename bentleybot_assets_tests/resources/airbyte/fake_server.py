@@ -15,7 +15,7 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -133,8 +133,8 @@ class FakeAirbyte:
         """How many requests of a method there were whose path ends so."""
         return sum(each == method and where.endswith(path) for each, where in self.requests)
 
-    def add_connection(self, name: str, config: Mapping[str, Any], **changes: Any) -> str:
-        """A connection as somebody set it up, with a source and a destination of its own; its id."""
+    def add_connection(self, name: str, config: Mapping[str, Any], streams: Collection[str], **changes: Any) -> str:
+        """A connection of some streams as somebody set it up, with a source and a destination of its own; its id."""
         source = self._make("sources", {"name": name, "definitionId": self._id(), "configuration": dict(config)})
         configuration = {
             "host": "mysql",
@@ -151,14 +151,22 @@ class FakeAirbyte:
                 "configuration": configuration | changes.pop("destination", {}),
             },
         )
-        streams = [{"name": stream["streamName"], **self._mode_of(stream)} for stream in self._discovered(source)]
+        selected = [
+            {
+                "name": stream["streamName"],
+                "syncMode": "incremental_append",
+                "cursorField": stream["defaultCursorField"],
+            }
+            for stream in self._discovered(source)
+            if stream["streamName"] in streams
+        ]
         made = self._make(
             "connections",
             {
                 "name": name,
                 "sourceId": source["sourceId"],
                 "destinationId": destination["destinationId"],
-                "configurations": {"streams": streams},
+                "configurations": {"streams": selected},
                 **changes,
             },
         )
@@ -293,10 +301,6 @@ class FakeAirbyte:
             for stream in catalog.streams
         ]
 
-    @staticmethod
-    def _mode_of(stream: Mapping[str, Any]) -> dict[str, Any]:
-        return {"syncMode": "incremental_append", "cursorField": stream["defaultCursorField"]}
-
     def _listed(self, query: Mapping[str, list[str]]) -> list[dict[str, Any]]:
         since = query.get("createdAtStart", [""])[0]
         jobs = [
@@ -323,9 +327,9 @@ class FakeAirbyte:
         script = job["script"]
         job["polls"] += 1
         status = script.statuses[min(job["polls"], len(script.statuses) - 1)]
-        if status in AT_ITS_END and job["status"] not in AT_ITS_END:
+        before, job["status"] = job["status"], status
+        if status in AT_ITS_END and before not in AT_ITS_END:
             self._carry_out(job)
-        job["status"] = status
         script.on_poll()
         return _shown_job(job)
 
@@ -388,9 +392,9 @@ class FakeAirbyte:
                 cursor.execute(RAW_TABLE.format(table=table))
                 cursor.executemany(
                     f"INSERT INTO {table} (_airbyte_raw_id, _airbyte_data, _airbyte_extracted_at, _airbyte_loaded_at, "  # noqa: S608
-                    "_airbyte_meta) VALUES (%s, %s, %s, NULL, %s)",
+                    "_airbyte_meta) VALUES (%s, %s, %s, %s, %s)",
                     [
-                        (str(uuid.uuid4()), json.dumps(row["data"]), row["extracted_at"], '{"changes": []}')
+                        (str(uuid.uuid4()), json.dumps(row["data"]), row["extracted_at"], None, '{"changes": []}')
                         for row in rows
                         if row["stream"] == stream["name"]
                     ],

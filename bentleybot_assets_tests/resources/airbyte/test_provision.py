@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bentleybot_assets.connectors.market.source import MarketSource
 from bentleybot_assets.resources.airbyte.base import SyncError
 from bentleybot_assets.resources.airbyte.provision import WantedSource, provision
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
@@ -28,6 +29,10 @@ DESTINATION = {
     "ssl": False,
     "disable_type_dedupe": True,
 }
+
+
+ALL = sorted(stream.name for stream in MarketSource().streams(CONFIG))
+"""What the source offers."""
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def test_an_empty_workspace_gets_everything_and_syncs(fake, airbyte, tmp_path):
         "destination bentleybot: created",
         "source definition bentleybot/source-market: created",
         "source market: created",
-        "connection market: created: corporate_actions, daily_bars",
+        f"connection market: created: {', '.join(ALL)}",
     ]
     airbyte.refresh(["market"])
     warehouse, other = ParquetWarehouse(tmp_path / "a"), ParquetWarehouse(tmp_path / "b")
@@ -100,7 +105,7 @@ def test_what_differs_is_changed_and_named(fake, airbyte):
     (source,) = fake.sources.values()
     assert source["configuration"]["symbols"] == ["IBM"]
     assert connection["status"] == "active"
-    assert {stream["name"] for stream in connection["configurations"]["streams"]} == set(STREAMS)
+    assert [stream["name"] for stream in connection["configurations"]["streams"]] == ALL
 
 
 def test_a_dry_run_says_where_and_what_and_changes_nothing(fake, airbyte):
@@ -168,7 +173,7 @@ def test_two_sources_of_our_name_are_refused_with_their_ids(fake, airbyte):
 
 
 def test_a_connection_of_our_name_between_others_is_refused(fake, airbyte):
-    connection_id = fake.add_connection("market", CONFIG)
+    connection_id = fake.add_connection("market", CONFIG, STREAMS)
     (source,) = fake.sources.values()
     source["name"] = "theirs"
     with pytest.raises(SyncError, match=rf"connections/{connection_id}\) has another source or destination"):

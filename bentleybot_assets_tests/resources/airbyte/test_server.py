@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+import requests
 
 from bentleybot_assets.resources.airbyte import delivery, raw_tables
 from bentleybot_assets.resources.airbyte.base import SyncError
@@ -53,7 +54,7 @@ def undisturbed(tmp_path_factory):
 def fake(mariadb, mysql_server):
     empty_raw_database(mariadb)
     with serving(FakeAirbyte(mariadb)) as server:
-        server.add_connection("market", CONFIG)
+        server.add_connection("market", CONFIG, STREAMS)
         yield server
 
 
@@ -142,7 +143,7 @@ def test_every_way_to_log_in_works(*, auth, mariadb, mysql_server, warehouse, fi
         "none": {},
     }
     with serving(FakeAirbyte(mariadb, auth)) as fake:
-        fake.add_connection("market", CONFIG)
+        fake.add_connection("market", CONFIG, STREAMS)
         sync(refreshed(desk_at(fake, file, login=login[auth])), warehouse)
     assert_same(warehouse, undisturbed)
 
@@ -164,7 +165,7 @@ def test_a_prefix_a_namespace_and_another_raw_database_are_heeded(mariadb, mysql
     )
     with serving(FakeAirbyte(mariadb)) as fake:
         destination = {"raw_data_schema": "elsewhere"}
-        fake.add_connection("market", CONFIG, prefix="eu_west_", destination=destination)
+        fake.add_connection("market", CONFIG, STREAMS, prefix="eu_west_", destination=destination)
         sync(refreshed(desk_at(fake, file)), warehouse)
     assert_same(warehouse, undisturbed)
 
@@ -263,10 +264,15 @@ def test_a_start_without_an_answer_starts_one_job(*, instead, is_done, fake, air
     assert fake.asked("POST", "/jobs") == (1 if is_done else 2)
 
 
-def test_a_start_that_is_answered_too_late_starts_one_job(fake, file, warehouse, undisturbed, monkeypatch):
-    monkeypatch.setattr("bentleybot_assets.resources.airbyte.server._ANSWER_SECONDS", 1)
-    airbyte = refreshed(desk_at(fake, file))
-    fake.answer("POST", "/jobs", Answer(200, body='{"jobId": 1}', is_done=True, until=(until := threading.Event())))
+def test_a_start_that_is_answered_too_late_starts_one_job(fake, airbyte, warehouse, undisturbed, monkeypatch):
+    request = requests.Session.request
+
+    def impatient(session, method, url, **more):
+        is_start = method == "POST" and url.endswith("/jobs")
+        return request(session, method, url, **more | ({"timeout": 0.1} if is_start else {}))
+
+    monkeypatch.setattr(requests.Session, "request", impatient)
+    fake.answer("POST", "/jobs", Answer(200, is_done=True, until=(until := threading.Event())))
     sync(airbyte, warehouse)
     until.set()
     assert_same(warehouse, undisturbed)
@@ -713,7 +719,7 @@ def test_a_connection_says_whether_it_could_be_read(fake, airbyte):
 
 def test_two_connections_of_our_name_are_refused_and_what_was_saved_stays(fake, airbyte, file):
     before = file.read_text()
-    fake.add_connection("market", CONFIG)
+    fake.add_connection("market", CONFIG, STREAMS)
     ids = ", ".join(sorted(fake.connections))
     with pytest.raises(SyncError, match=f"has 2 connections named market: {ids}. Rename or delete all but one"):
         airbyte.refresh(["market"])
