@@ -107,7 +107,7 @@ class FakeAirbyte:
         self.states: dict[str, dict[str, Any]] = {}
         self.script = Script()
         self.requests: list[tuple[str, str]] = []
-        self.bodies: list[Any] = []
+        self.queries: list[Mapping[str, list[str]]] = []
         self.instead: list[tuple[str, str, Answer]] = []
         self.is_down = False
         self.source_of: Callable[[str], Source] = lambda _: MarketSource()
@@ -429,8 +429,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(401, json.dumps({"title": "unauthorized"}))
         else:
             asked = self.command, parts.path, parse_qs(parts.query), body
-            if self.command != "GET":
-                airbyte.bodies.append(body)
+            airbyte.queries.append(asked[2])
             if (instead := airbyte.answer_to(self.command, parts.path)) is not None:
                 self._say_instead(airbyte, instead, asked)
             else:

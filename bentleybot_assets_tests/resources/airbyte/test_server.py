@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -221,6 +222,19 @@ def test_a_job_that_is_under_way_is_waited_for_instead_of_refused(fake, airbyte,
     assert_same(warehouse, undisturbed)
     assert only_job(fake)["status"] == "succeeded"
     assert "waiting for Airbyte job 1, which is pending" in caplog.text
+
+
+def test_jobs_are_asked_for_since_two_days_ago_in_utc(fake, airbyte, warehouse, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        sync(airbyte, warehouse)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    (since,) = {query["createdAtStart"][0] for query in fake.queries if "createdAtStart" in query}
+    ago = datetime.now(UTC) - datetime.fromisoformat(since)
+    assert timedelta(days=2) <= ago < timedelta(days=2, hours=1)
 
 
 def test_after_a_clear_that_is_under_way_one_must_run_again(fake, airbyte, warehouse):
