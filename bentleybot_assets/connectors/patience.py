@@ -127,6 +127,8 @@ class Patience:
             wait_max=_LONGEST_WAIT_SECONDS,
             wait_jitter=_JITTER_SECONDS,
         ):
+            if attempt.num > 1:
+                _logger.info("%s Attempt %d of %d.", self._last_said, attempt.num, _ATTEMPTS)
             with attempt:
                 return question()
         raise AssertionError  # the last attempt returns or raises
@@ -139,10 +141,8 @@ class Patience:
         if isinstance(error, UnavailableError):
             return False
         if not isinstance(error, BusyError) or error.retry_after is None:
-            _logger.info("%s It may be asked again.", self._last_said)
             return True
         if error.retry_after > _LONGEST_WAIT_SECONDS:
             self._last_said += f" It asks to wait {error.retry_after:.0f} seconds."
             return False
-        _logger.info("%s It is asked again after the %.0f seconds it asks for.", self._last_said, error.retry_after)
         return error.retry_after + random.uniform(0, _JITTER_SECONDS)  # noqa: S311 - not for security

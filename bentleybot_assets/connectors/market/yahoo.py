@@ -199,7 +199,11 @@ class YahooFeed:
         if mark is None:
             return _told(stream, self._charts.ask(wanted, self._start)), False
         if mark[stream.cursor] > iso(self._charts.now()):
-            _logger.warning("The STATE says that %s was read, which is to come: nothing is.", mark[stream.cursor])
+            _logger.warning(
+                "%s: the STATE says that %s was read, which is still to come; nothing is read.",
+                wanted.symbol,
+                mark[stream.cursor],
+            )
             return None, False
         oldest = min(mark["recent"])
         chart = _told(stream, self._charts.ask(wanted, date.fromisoformat(oldest[:10])))

@@ -232,10 +232,10 @@ def test_a_crypto_asset_has_bars_at_weekends_that_close_at_midnight_utc(replay):
 
 
 def test_a_stock_in_the_time_zone_of_currencies_is_refused(replay):
-    replay.charts["TEST"] = chart(zone="Europe/London")
-    error = error_of(read_at(EVENING, config_of(replay)))
+    replay.charts["SHARE.L"] = chart(zone="Europe/London")
+    error = error_of(read_at(EVENING, config_of(replay, "SHARE.L")))
     assert error.failure_type is FailureType.config_error
-    assert "TEST trades in Europe/London" in error.message
+    assert "SHARE.L trades in Europe/London" in error.message
 
 
 def test_nothing_is_asked_for_what_is_not_configured(replay):
@@ -257,10 +257,11 @@ def test_two_streams_share_the_answer_about_one_symbol(replay):
 
 
 def test_an_instrument_of_another_calendar_is_refused(replay):
-    replay.charts["TEST"] = chart(zone="Asia/Tokyo")
-    error = error_of(read_at(WINTER_EVENING, config_of(replay)))
+    replay.charts["SHARE.T"] = chart(zone="Asia/Tokyo")
+    error = error_of(read_at(WINTER_EVENING, config_of(replay, "SHARE.T")))
     assert error.failure_type is FailureType.config_error
-    assert "TEST trades in Asia/Tokyo" in error.message
+    assert "SHARE.T trades in Asia/Tokyo, but this source knows the days of America/New_York" in error.message
+    assert "Remove it from `symbols`" in error.message
 
 
 @pytest.mark.parametrize(("status", "said"), [(429, "limits the rate"), (503, "answers with HTTP 503")])
@@ -269,6 +270,16 @@ def test_a_server_in_trouble_is_a_passing_error(replay, status, said):
     error = error_of(read_at(WINTER_EVENING, config_of(replay)))
     assert error.failure_type is FailureType.transient_error
     assert said in error.message
+
+
+def test_a_server_that_is_not_there_is_a_passing_error(waits):
+    with replay_of({}) as gone:
+        config = config_of(gone)
+    error = error_of(read_at(WINTER_EVENING, config))
+    assert error.failure_type is FailureType.transient_error
+    assert "Yahoo's answer for TEST cannot be read: " in error.message
+    assert "connect" in error.message
+    assert len(waits) == 3
 
 
 def test_trouble_that_passes_is_not_noticed(replay):

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, ClassVar
 
 import pytest
@@ -230,7 +230,11 @@ class OfYahoo(Standards):
 
 def test_yahoo_mode_passes_against_the_replay():
     dividend = dividend_on(date(2024, 1, 18), 0.24)
-    charts = {name: chart(events=dividend) for name in ("TEST", "EURUSD=X", "^IRX")}
+    charts = {
+        "TEST": chart(events=dividend),
+        "EURUSD=X": chart(zone="Europe/London", opens=time(0), instrument="CURRENCY"),
+        "^IRX": chart(zone="America/Chicago", instrument="INDEX"),
+    }
     with replay_of(charts) as replay:
         replay.hourly["TEST"] = hourly_chart(
             [datetime(2024, 1, 19, 9, 30, tzinfo=NEW_YORK)],

@@ -430,12 +430,12 @@ FAR = {"session": "2999-12-31", "ex_date": "2999-12-31", "bar_at": "2999-12-31T0
 @pytest.mark.parametrize("is_bare", [True, False], ids=["cursor-alone", "whole-mark"])
 def test_an_abnormal_future_state_yields_no_record_and_no_crash(is_bare):
     days = [date(2024, 1, 10) + timedelta(days=offset) for offset in range(8)]
-    around = {"zone": "UTC", "opens": datetime.min.time()}
+    midnight = time(0)
     charts = {
         "TEST": chart(),
-        "EURUSD=X": chart(days, **around, instrument="CURRENCY"),
+        "EURUSD=X": chart(days, zone="Europe/London", opens=midnight, instrument="CURRENCY"),
         "^IRX": chart(zone="America/Chicago", instrument="INDEX"),
-        "BTC-USD": chart(days, **around, instrument="CRYPTOCURRENCY"),
+        "BTC-USD": chart(days, zone="UTC", opens=midnight, instrument="CRYPTOCURRENCY"),
     }
     streams = (*DAILY, "hourly_bars", "fx_rates", "risk_free_rates")
     with replay_of(charts) as replay:

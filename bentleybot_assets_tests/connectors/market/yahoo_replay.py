@@ -1,7 +1,8 @@
 """Yahoo's chart endpoint on loopback, answering from recorded or project-written charts.
 
 It is strict: an answer holds only the bars and events inside ``period1`` and ``period2``, so that incremental
-reads meet what they would meet at Yahoo.
+reads meet what they would meet at Yahoo. A symbol keeps its time zone in all tests, because yfinance remembers it
+while the process lives.
 """
 
 from __future__ import annotations
