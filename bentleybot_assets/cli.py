@@ -308,10 +308,8 @@ def _tables_of_steps(job: dg.JobDefinition) -> dict[str, str]:
 
 
 def _in_one(names: list[str]) -> str:
-    """``raw/market/{corporate_actions, daily_bars}`` for several tables of one folder."""
-    if len(names) == 1:
-        return names[0]
-    return f"{names[0].rpartition('/')[0]}/{{{', '.join(name.rpartition('/')[2] for name in names)}}}"
+    """``raw/market: 5 tables`` for several tables of one folder."""
+    return names[0] if len(names) == 1 else f"{names[0].rpartition('/')[0]}: {len(names)} tables"
 
 
 def _close_abandoned_runs(instance: dg.DagsterInstance) -> None:

@@ -182,5 +182,5 @@ def test_a_run_that_died_before_it_began_is_closed_too(dead) -> None:
 
 def test_progress_is_told_in_the_names_of_tables() -> None:
     tables = cli._tables_of_steps(defs.resolve_job_def("reports_daily_job"))
-    assert tables["market_connection"] == "raw/market/{corporate_actions, daily_bars}"
+    assert tables["market_connection"] == "raw/market: 5 tables"
     assert tables["market__daily_bars"] == "market/daily_bars"
