@@ -15,13 +15,13 @@ from bentleybot_assets_tests.mariadb import PASSWORD
 from bentleybot_assets_tests.resources.airbyte.fake_server import CLIENT, WORKSPACE, FakeAirbyte, serving
 from bentleybot_assets_tests.resources.airbyte.server_desk import CONFIG, STREAMS, empty_raw_database
 
-ONE_CONNECTION = '{"market": {"config": {"mode": "sample", "symbols": ["IBM"]}}}'
+ONE_CONNECTION = "connections: {market: {config: {mode: sample, symbols: [IBM]}}}"
 NOBODY = "http://127.0.0.1:1"
 
 
 @pytest.fixture
-def variables(monkeypatch):
-    """A desk whose Airbyte server and MySQL server nobody runs."""
+def variables(monkeypatch, tmp_path):
+    """A desk with one connection whose Airbyte server and MySQL server nobody runs."""
 
     def set_(**names):
         for name, value in names.items():
@@ -31,7 +31,6 @@ def variables(monkeypatch):
         BENTLEYBOT_AIRBYTE__MODE="server",
         BENTLEYBOT_AIRBYTE__WORKSPACE_ID=WORKSPACE,
         BENTLEYBOT_AIRBYTE__POLL_SECONDS=0,
-        BENTLEYBOT_CONNECTIONS=ONE_CONNECTION,
         AIRBYTE_API_URL=NOBODY,
         AIRBYTE_CLIENT_ID=CLIENT[0],
         AIRBYTE_CLIENT_SECRET=CLIENT[1],
@@ -41,6 +40,8 @@ def variables(monkeypatch):
         MYSQL_PASSWORD=PASSWORD,
         MYSQL_DATABASE="desk",
     )
+    (tmp_path / "bentleybot.yaml").write_text(ONE_CONNECTION)
+    monkeypatch.chdir(tmp_path)
     # It would wait for a server that is away.
     monkeypatch.setattr("bentleybot_assets.resources.airbyte.server._RETRIES", 0)
     return set_

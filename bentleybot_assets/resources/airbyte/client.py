@@ -74,6 +74,19 @@ class Job:
         return cls(told["jobId"], told["status"], told["jobType"], told.get("rowsSynced"), told.get("bytesSynced"))
 
 
+@dataclass(frozen=True)
+class Stream:
+    """A stream of a connection.
+
+    Attributes:
+        schema: the JSON schema of its records, as its source declares it.
+        cursor: its cursor field, if it has one.
+    """
+
+    schema: Mapping[str, Any]
+    cursor: str | None
+
+
 class ServerClient(AirbyteClient):
     """Talks to one workspace of one server."""
 
@@ -107,6 +120,17 @@ class ServerClient(AirbyteClient):
         """
         params = {"workspaceIds": self.workspace_id}
         return list(self._paginated_request("GET", f"{self.rest_api_base_url}{path}", params))
+
+    def streams(self, connection_id: str) -> dict[str, Stream]:
+        """The streams that a connection syncs, by name."""
+        catalog = self.get_connection_details(connection_id)["syncCatalog"]
+        return {
+            told["stream"]["name"]: Stream(
+                told["stream"].get("jsonSchema") or {}, next(iter(told["config"].get("cursorField") or []), None)
+            )
+            for told in catalog["streams"]
+            if told["config"].get("selected", False)
+        }
 
     def connection_state(self, connection_id: str) -> dict[str, Any]:
         """Stream to the STATE that its source sent last."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,25 +50,13 @@ class SavedDestination(_Saved):
     is_raw_only: bool
 
 
-class SavedStream(_Saved):
-    """A stream of a connection.
-
-    Attributes:
-        cursor: its cursor column, if it has one.
-        fields: what its source says it delivers.
-    """
-
-    cursor: str | None
-    fields: tuple[str, ...]
-
-
 class SavedConnection(_Saved):
     """One connection.
 
     Attributes:
         id: its id.
         name: its name.
-        streams: the streams that it syncs, by name.
+        streams: names of the streams that it syncs.
         prefix: what it puts before their names.
         namespace: the database that it writes to, or would if typed tables were on.
         destination: where that is.
@@ -77,7 +65,7 @@ class SavedConnection(_Saved):
 
     id: str
     name: str
-    streams: dict[str, SavedStream]
+    streams: tuple[str, ...]
     prefix: str
     namespace: str
     destination: SavedDestination
@@ -154,7 +142,6 @@ def load_saved(file: Path, server: str, workspace_id: str) -> SavedWorkspace:
 def workspace_of(
     told: Collection[Mapping[str, Any]],
     destinations: Mapping[str, Mapping[str, Any]],
-    offered: Mapping[str, Collection[Mapping[str, Any]]],
     *,
     server: str,
     workspace_id: str,
@@ -166,7 +153,6 @@ def workspace_of(
     Args:
         told: its connections, as the API tells them.
         destinations: id to destination, likewise.
-        offered: id of a source to the streams that it offers, likewise.
         server: the server's address.
         workspace_id: which of its workspaces.
         page: the workspace's page.
@@ -185,13 +171,7 @@ def workspace_of(
                 f"{', '.join(sorted(ids[name]))}. Rename or delete all but one. What was saved before stays."
             )
     connections = (
-        _connection(
-            connection,
-            _destination(destinations[connection["destinationId"]]),
-            {stream["streamName"]: stream["propertyFields"] for stream in offered.get(connection["sourceId"], ())},
-            page,
-        )
-        for connection in told
+        _connection(connection, _destination(destinations[connection["destinationId"]]), page) for connection in told
     )
     return SavedWorkspace(
         server=server,
@@ -213,26 +193,14 @@ def _destination(told: Mapping[str, Any]) -> SavedDestination:
     )
 
 
-def _connection(
-    told: Mapping[str, Any],
-    destination: SavedDestination,
-    fields: Mapping[str, Collection[Sequence[str]]],
-    page: str,
-) -> SavedConnection:
+def _connection(told: Mapping[str, Any], destination: SavedDestination, page: str) -> SavedConnection:
     # A source of ours has no namespace of its own: then the destination's database is what Airbyte takes.
     is_custom = told.get("namespaceDefinition") == "custom_format"
     format_ = (told.get("namespaceFormat") or "").replace("${SOURCE_NAMESPACE}", "") if is_custom else ""
-    streams = {
-        stream["name"]: SavedStream(
-            cursor=next(iter(stream.get("cursorField") or []), None),
-            fields=tuple(sorted({path[0] for path in fields.get(stream["name"], ())})),
-        )
-        for stream in told["configurations"].get("streams") or []
-    }
     return SavedConnection(
         id=told["connectionId"],
         name=told["name"],
-        streams=dict(sorted(streams.items())),
+        streams=tuple(sorted(stream["name"] for stream in told["configurations"].get("streams") or [])),
         prefix=told.get("prefix") or "",
         namespace=format_ or destination.database,
         destination=destination,

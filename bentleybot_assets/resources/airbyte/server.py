@@ -21,7 +21,7 @@ from dagster_airbyte.resources import AIRBYTE_CLOUD_REST_API_BASE, BaseAirbyteWo
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.airbyte.base import Airbyte, SyncError, SyncResult
-from bentleybot_assets.resources.airbyte.client import ServerClient
+from bentleybot_assets.resources.airbyte.client import ServerClient, Stream
 from bentleybot_assets.resources.airbyte.delivery import Deliveries
 from bentleybot_assets.resources.airbyte.raw_tables import raw_table_name, raw_tables
 from bentleybot_assets.resources.airbyte.saved import (
@@ -71,13 +71,13 @@ class ServerAirbyte(Airbyte):
         """See :class:`Airbyte`. The server syncs the whole connection; the given streams are taken over."""
         client = self.client()
         known = self._known(client, connection, streams)
-        _require_columns(known, streams)
+        deliveries = _expecting(known, client.streams(known.id), streams, warehouse, log)
         job = client.sync(connection, known.id, log)
         states = client.connection_state(known.id)
         self._require_mode(connection, states)
-        result = self._take(known, streams, warehouse, log)
+        result = self._take(known, streams, deliveries, warehouse, log)
         for name, stream in result.streams.items():
-            stream.state = states.get(known.prefix + name, states.get(name, {}))
+            stream.state = states.get(name, {})
             stream.problems = stream.state.get("problems", {})
         result.more = {
             "airbyte_connection": dg.MetadataValue.url(known.url),
@@ -115,12 +115,9 @@ class ServerAirbyte(Airbyte):
             destination_id: client.get_destination_details(destination_id)
             for destination_id in sorted({connection["destinationId"] for connection in told})
         }
-        # What others have in the workspace need not answer for us to be set up.
-        sources = sorted({connection["sourceId"] for connection in told if connection["name"] in ours})
         workspace = workspace_of(
             told,
             destinations,
-            {source_id: client.ask("GET", "/streams", params={"sourceId": source_id}) for source_id in sources},
             server=client.server,
             workspace_id=client.workspace_id,
             page=client.workspace,
@@ -170,25 +167,21 @@ class ServerAirbyte(Airbyte):
     def _take(
         self,
         known: SavedConnection,
-        streams: Mapping[str, type[RawContract]],
+        streams: Collection[str],
+        deliveries: Deliveries,
         warehouse: Warehouse,
         log: logging.Logger,
     ) -> SyncResult:
         """Commit what is new in the raw tables."""
-        place = known.destination.raw_database
-        offered = {name: known.streams[name].cursor for name in streams}
-        cursors = {name: cursor for name, cursor in offered.items() if cursor in streams[name].polars_schema()}
-        with raw_tables(self.destination.server(), place, known.name) as tables:
-            deliveries = Deliveries(known.name, streams, cursors, warehouse, log)
+        with raw_tables(self.destination.server(), known.destination.raw_database, known.name) as tables:
+            # Another process may have taken rows while this one waited for its job.
+            deliveries.state |= warehouse.connection_state(known.name)
             for name in streams:
                 table = raw_table_name(known.namespace, known.prefix + name)
                 marks = deliveries.state.get(_MARKS, {})
-                columns = streams[name].to_schema().columns
-                nulls = {column: None for column, declared in columns.items() if declared.nullable}
                 for mark, records in tables.unread(table, marks.get(name)):
                     for record in records:
-                        # A source's process leaves out what is null.
-                        deliveries.add(name, nulls | record)
+                        deliveries.add(name, record)
                     marks = {**marks, name: mark}
                     deliveries.state[_MARKS] = marks
                     if not deliveries.reach(name, deliveries.state.get(name, {})):
@@ -197,18 +190,32 @@ class ServerAirbyte(Airbyte):
         return result if result.passed else _refused(deliveries, known, log)
 
 
-def _require_columns(known: SavedConnection, streams: Mapping[str, type[RawContract]]) -> None:
-    """Refuse a source that lacks columns: in its records, one that is missing looks like one that is null.
+def _expecting(
+    known: SavedConnection,
+    offered: Mapping[str, Stream],
+    streams: Mapping[str, type[RawContract]],
+    warehouse: Warehouse,
+    log: logging.Logger,
+) -> Deliveries:
+    """The deliveries of a sync that has not begun, if the server's streams are what the raw tables declare.
 
     Raises:
-        SyncError: a stream's source does not say that it delivers a column.
+        SyncError: a stream is not synced, or lacks fields or has them as other types.
     """
-    for name, contract in streams.items():
-        if missing := [column for column in contract.polars_schema() if column not in known.streams[name].fields]:
-            raise SyncError(
-                f"{known.name}, stream {name}: its source on the server does not deliver {', '.join(missing)}. Use the "
-                f"image of this version (`bentleybot airbyte provision`); then run `{REFRESH}`. Nothing was read."
-            )
+    if missing := sorted(set(streams) - set(offered)):
+        raise SyncError(
+            f"{known.name}: it does not sync {', '.join(missing)} any more. Select it again ({known.url}), or run "
+            f"`bentleybot airbyte provision`; then run `{REFRESH}`."
+        )
+    cursors = {
+        name: cursor
+        for name, contract in streams.items()
+        if (cursor := offered[name].cursor) is not None and cursor in contract.polars_schema()
+    }
+    deliveries = Deliveries(known.name, streams, cursors, warehouse, log)
+    for name in streams:
+        deliveries.expect(name, offered[name].schema)
+    return deliveries
 
 
 def _refused(deliveries: Deliveries, known: SavedConnection, log: logging.Logger) -> SyncResult:

@@ -26,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 import pymysql
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.models import (
+    AirbyteCatalog,
     AirbyteStateBlob,
     AirbyteStateMessage,
     AirbyteStateType,
@@ -111,6 +112,7 @@ class FakeAirbyte:
         self.instead: list[tuple[str, str, Answer]] = []
         self.is_down = False
         self.source_of: Callable[[str], Source] = lambda _: MarketSource()
+        self.declared: Callable[[str, Any], Any] = lambda _, schema: schema
         self.url = ""
         self._tokens: set[str] = set()
         self._ids = 0
@@ -204,6 +206,9 @@ class FakeAirbyte:
                 return self._definition(method, kind, one, body)
             case "GET", ("streams",):
                 return 200, self._discovered(self.sources[query["sourceId"][0]])
+            case "POST", ("connections", "get"):
+                known = body["connectionId"] in self.connections
+                return (200, self._details(self.connections[body["connectionId"]])) if known else _not_found()
             case "POST", ("state", "get"):
                 return 200, self._state(body["connectionId"])
             case _, ("jobs", *one):
@@ -287,8 +292,29 @@ class FakeAirbyte:
         self._ids += 1
         return f"00000000-0000-4000-8000-{self._ids:012d}"
 
+    def _catalog(self, source: Mapping[str, Any]) -> AirbyteCatalog:
+        return self.source_of(source["name"]).discover(logging.getLogger("airbyte"), source["configuration"])
+
+    def _details(self, connection: Mapping[str, Any]) -> dict[str, Any]:
+        """As the configuration API tells a connection: all streams that its source offers, selected or not."""
+        selected = {stream["name"]: stream for stream in connection["configurations"]["streams"]}
+        streams = [
+            {
+                "stream": {
+                    "name": stream.name,
+                    "jsonSchema": self.declared(stream.name, stream.json_schema),
+                    "defaultCursorField": stream.default_cursor_field,
+                },
+                "config": {
+                    "selected": stream.name in selected,
+                    "cursorField": selected.get(stream.name, {}).get("cursorField", []),
+                },
+            }
+            for stream in self._catalog(self.sources[connection["sourceId"]]).streams
+        ]
+        return {"connectionId": connection["connectionId"], "syncCatalog": {"streams": streams}}
+
     def _discovered(self, source: Mapping[str, Any]) -> list[dict[str, Any]]:
-        catalog = self.source_of(source["name"]).discover(logging.getLogger("airbyte"), source["configuration"])
         return [
             {
                 "streamName": stream.name,
@@ -296,9 +322,8 @@ class FakeAirbyte:
                 "defaultCursorField": stream.default_cursor_field,
                 "sourceDefinedCursorField": True,
                 "sourceDefinedPrimaryKey": stream.source_defined_primary_key,
-                "propertyFields": [[name] for name in stream.json_schema["properties"]],
             }
-            for stream in catalog.streams
+            for stream in self._catalog(source).streams
         ]
 
     def _listed(self, query: Mapping[str, list[str]]) -> list[dict[str, Any]]:

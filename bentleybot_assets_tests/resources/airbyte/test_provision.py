@@ -148,7 +148,6 @@ def test_a_stream_that_cannot_be_read_incrementally_is_appended_whole(fake, airb
                 "streamName": "quotes",
                 "syncModes": ["full_refresh_append"],
                 "defaultCursorField": [],
-                "propertyFields": [],
             }
         ],
     )

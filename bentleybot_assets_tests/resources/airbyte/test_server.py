@@ -309,6 +309,7 @@ ASKED = [
     ("GET", "/jobs"),
     ("POST", "/jobs"),
     ("GET", "/jobs/1"),
+    ("POST", "/connections/get"),
     ("POST", "/state/get"),
 ]
 
@@ -661,18 +662,19 @@ def test_a_record_without_a_column_that_is_never_null_is_refused(fake, airbyte, 
     assert digest(warehouse) == {}
 
 
-def test_a_source_that_has_lost_a_column_is_refused_before_anything_is_read(fake, file, warehouse, monkeypatch):
-    discovered = fake._discovered
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({}, "it has no field volume"), ({"volume": {"type": "string"}}, "its field volume is string, not number")],
+)
+def test_a_source_that_has_lost_or_retyped_a_column_is_refused_before_anything_is_read(
+    changes, said, fake, airbyte, warehouse
+):
+    def declared(stream, schema):
+        kept = {name: told for name, told in schema["properties"].items() if name != "volume"}
+        return {**schema, "properties": kept | changes} if stream == "daily_bars" else schema
 
-    def without_volume(source):
-        return [
-            {**stream, "propertyFields": [path for path in stream["propertyFields"] if path != ["volume"]]}
-            for stream in discovered(source)
-        ]
-
-    monkeypatch.setattr(fake, "_discovered", without_volume)
-    said = refusal(refreshed(desk_at(fake, file)), warehouse)
-    assert "market, stream daily_bars: its source on the server does not deliver volume." in said
+    fake.declared = declared
+    assert f"market, stream daily_bars: {said}. Mend the source" in refusal(airbyte, warehouse)
     assert fake.jobs == {}
 
 
@@ -721,6 +723,14 @@ def test_a_stream_that_is_not_selected_is_told(fake, file, warehouse):
     made["configurations"]["streams"] = made["configurations"]["streams"][:1]
     said = refusal(refreshed(desk_at(fake, file)), warehouse)
     assert "market: it does not sync corporate_actions, only daily_bars." in said
+    assert fake.jobs == {}
+
+
+def test_a_stream_that_was_deselected_since_is_told(fake, airbyte, warehouse):
+    (made,) = fake.connections.values()
+    made["configurations"]["streams"] = made["configurations"]["streams"][:1]
+    assert "market: it does not sync corporate_actions any more." in refusal(airbyte, warehouse)
+    assert fake.jobs == {}
 
 
 def test_a_connection_says_whether_it_could_be_read(fake, airbyte):
@@ -751,6 +761,4 @@ def test_a_refresh_that_fails_leaves_what_was_saved(fake, airbyte, file):
 def test_connections_of_others_may_share_a_name_and_fill_pages(fake, file):
     for _ in range(120):
         fake._make("connections", {**next(iter(fake.connections.values())), "name": "theirs"})
-    saved = desk_at(fake, file).refresh(["market"])
-    assert len(saved.connections) == 121
-    assert fake.asked("GET", "/streams") == 1
+    assert len(desk_at(fake, file).refresh(["market"]).connections) == 121
