@@ -17,6 +17,7 @@ import requests
 
 from bentleybot_assets.resources.airbyte import delivery, raw_tables
 from bentleybot_assets.resources.airbyte.base import SyncError
+from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.mariadb import PASSWORD
 from bentleybot_assets_tests.resources.airbyte.fake_server import (
@@ -133,6 +134,13 @@ def test_a_sync_that_finds_nothing_new_commits_nothing(airbyte, warehouse):
     before = digest(warehouse)
     assert sync(airbyte, warehouse).deliveries == 0
     assert digest(warehouse) == before
+
+
+def test_a_warehouse_on_the_same_server_gets_the_same(airbyte, mysql_server, undisturbed):
+    warehouse = MySqlWarehouse(mysql_server)
+    sync(airbyte, warehouse)
+    assert_same(warehouse, undisturbed)
+    assert sync(airbyte, warehouse).deliveries == 0
 
 
 @pytest.mark.parametrize("auth", ["client", "basic", "none"])
