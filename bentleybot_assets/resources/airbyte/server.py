@@ -89,8 +89,9 @@ class ServerAirbyte(Airbyte):
 
     def check(self, connection: str) -> str | None:
         """See :class:`Airbyte`: the server answers, has the connection, and the destination can be reached."""
+        # Whoever asks whether it answers does not want to wait until it does.
+        client = self.client().model_copy(update={"request_max_retries": 0})
         try:
-            client = self.client()
             known = self._known(client, connection, ())
             status = client.ask("GET", f"/connections/{known.id}")["status"]
             self.destination.server().connect(table=f"of {known.destination.raw_database}").close()
@@ -252,7 +253,7 @@ def airbyte_workspace(
         sync_minutes: how long a job may take.
         retry_seconds: how long to wait before a request is sent again, at first.
     """
-    patience = {
+    patience: dict[str, Any] = {
         "poll_interval": poll_seconds,
         "poll_timeout": sync_minutes * 60,
         "request_max_retries": _RETRIES,

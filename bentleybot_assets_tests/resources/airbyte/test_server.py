@@ -408,7 +408,9 @@ def test_a_server_that_goes_away_in_the_middle_is_told_and_its_job_is_found_agai
 def test_a_server_that_is_away_is_told(fake, airbyte, warehouse):
     fake.is_down = True
     assert f"Airbyte at {fake.url}: POST /api/public/v1/applications/token: no answer" in refusal(airbyte, warehouse)
+    asked = len(fake.requests)
     assert "no answer" in airbyte.check("market")
+    assert len(fake.requests) == asked + 1
 
 
 # Runs that are cancelled.
