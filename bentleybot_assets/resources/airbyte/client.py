@@ -112,6 +112,16 @@ class ServerClient(AirbyteClient):
         """
         return self._single_request(method, f"{self.rest_api_base_url}{path}", data, params)
 
+    def create(self, path: str, data: Mapping[str, Any]) -> Any:
+        """Have something made. Asked once: without an answer it may be there, and must not be made twice.
+
+        Raises:
+            AirbyteServerError: it was refused, or not answered.
+        """
+        url = f"{self.rest_api_base_url}{path}"
+        with self._named_errors("POST", url):
+            return self._answer("POST", url, data)
+
     def listed(self, path: str) -> list[Mapping[str, Any]]:
         """All of what the workspace has of a kind.
 

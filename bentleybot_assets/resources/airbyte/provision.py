@@ -209,7 +209,7 @@ class _Work:
     def _made(self, what: str, path: str, body: Mapping[str, Any], id_name: str) -> tuple[str | None, str]:
         if self._dry_run:
             return None, f"{what}: would be created"
-        return self._client.ask("POST", path, body)[id_name], f"{what}: created"
+        return self._client.create(path, body)[id_name], f"{what}: created"
 
     def _changed(self, what: str, method: str, path: str, body: Mapping[str, Any], changed: Sequence[str]) -> str:
         if not changed:

@@ -191,3 +191,12 @@ def test_a_refusal_of_the_server_is_told_without_the_configuration(fake, airbyte
     fake.answer("POST", "/destinations", Answer(400, body='{"message": "the given configuration does not fit"}'))
     with pytest.raises(SyncError, match=r"/destinations was answered 400 \(the given configuration does not fit\)"):
         done(airbyte)
+
+
+@pytest.mark.parametrize("kind", ["sources", "destinations", "connections"])
+def test_what_was_made_without_an_answer_is_found_and_not_made_twice(kind, fake, airbyte):
+    fake.answer("POST", f"/v1/{kind}", Answer(None, is_done=True))
+    with pytest.raises(SyncError, match="no answer"):
+        done(airbyte)
+    done(airbyte)
+    assert len(fake._all(kind)) == 1
