@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from bentleybot_assets.deployment import resources_of
+from bentleybot_assets.deployment import connection_pages, resources_of
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.wiring.partitions import move_sessions_start
 
@@ -26,6 +27,8 @@ def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None
         assets = dg.load_definitions_from_package_module(importlib.import_module("bentleybot_assets.defs"))
         if settings.profile == "production":
             assets = assets.map_resolved_asset_specs(func=_kept_on_mysql)
+        if pages := connection_pages(settings):
+            assets = assets.map_resolved_asset_specs(func=partial(_with_page, pages))
         return dg.Definitions.merge(
             move_sessions_start(assets, settings.sessions_start),
             dg.Definitions(
@@ -39,6 +42,14 @@ def build_defs(settings: Settings, *, resources: Mapping[str, Any] | None = None
 def _kept_on_mysql(spec: dg.AssetSpec) -> dg.AssetSpec:
     """An asset that says ``parquet``, as all tables do where they are declared, with what is true of this profile."""
     return spec.replace_attributes(kinds={"mysql" if kind == "parquet" else kind for kind in spec.kinds})
+
+
+def _with_page(pages: Mapping[str, str], spec: dg.AssetSpec) -> dg.AssetSpec:
+    """A raw asset with the page of its connection on the Airbyte server."""
+    group, table = spec.key.path[:2]
+    if group != "raw" or table not in pages:
+        return spec
+    return spec.merge_attributes(metadata={"airbyte_connection": dg.MetadataValue.url(pages[table])})
 
 
 defs = build_defs(Settings.load())

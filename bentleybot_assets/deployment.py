@@ -16,6 +16,7 @@ import dagster as dg
 
 from bentleybot_assets.resources.airbyte.base import Airbyte
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.saved import saved_pages
 from bentleybot_assets.resources.desk import Desk, WatchlistItem
 from bentleybot_assets.resources.ledger import MySqlLedgerResource, SqliteLedgerResource
 from bentleybot_assets.resources.mlflow import Mlflow, MySqlMlflow
@@ -72,10 +73,19 @@ def _airbyte(settings: Settings) -> Airbyte:
             poll_seconds=settings.airbyte.poll_seconds,
             sync_minutes=settings.airbyte.sync_minutes,
         ),
-        saved=str(settings.home / "airbyte.json"),
+        saved=str(_saved_workspace(settings)),
         destination=mysql_account(settings),
         modes={name: str(each.config.get("mode", "")) for name, each in settings.connections.items()},
     )
+
+
+def connection_pages(settings: Settings) -> dict[str, str]:
+    """Connection to its page on the Airbyte server, as far as that was saved; none where there is no server."""
+    return {} if settings.airbyte.mode == "embedded" else saved_pages(_saved_workspace(settings))
+
+
+def _saved_workspace(settings: Settings) -> Path:
+    return settings.home / "airbyte.json"
 
 
 def _in_files(settings: Settings) -> dict[str, Any]:

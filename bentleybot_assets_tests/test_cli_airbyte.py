@@ -108,6 +108,17 @@ def test_the_airbyte_server_may_reach_mysql_under_another_name(fake, variables):
     assert destination["configuration"]["host"] == "mysql.internal"
 
 
+def test_raw_assets_show_the_page_of_their_connection(fake):
+    fake.add_connection("market", CONFIG, STREAMS)
+    said("refresh")
+    (connection_id,) = fake.connections
+    graph = build_defs(Settings.load()).resolve_asset_graph()
+    told = {key: graph.get(key).metadata.get("airbyte_connection") for key in graph.get_all_asset_keys()}
+    page = f"{fake.url}/workspaces/{WORKSPACE}/connections/{connection_id}"
+    assert all((shown is not None) == (key.path[:2] == ["raw", "market"]) for key, shown in told.items())
+    assert {shown.value for shown in told.values() if shown is not None} == {page}
+
+
 @pytest.mark.parametrize("command", ["refresh", "provision"])
 def test_a_server_that_is_away_is_one_line_with_its_fix(command, variables, mysql_server):
     variables(MYSQL_PORT=mysql_server.port)

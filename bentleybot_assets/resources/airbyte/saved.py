@@ -139,6 +139,15 @@ def load_saved(file: Path, server: str, workspace_id: str) -> SavedWorkspace:
     return saved
 
 
+def saved_pages(file: Path) -> dict[str, str]:
+    """Connection to its page, for showing: a file that is missing or not as it should be has none, and runs say so."""
+    try:
+        saved = SavedWorkspace.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return {}
+    return {connection.name: connection.url for connection in saved.connections}
+
+
 def workspace_of(
     told: Collection[Mapping[str, Any]],
     destinations: Mapping[str, Mapping[str, Any]],
