@@ -41,6 +41,7 @@ def variables(monkeypatch, tmp_path):
         MYSQL_DATABASE="desk",
     )
     (tmp_path / "bentleybot.yaml").write_text(ONE_CONNECTION)
+    set_(BENTLEYBOT_CONFIG=tmp_path / "bentleybot.yaml")
     monkeypatch.chdir(tmp_path)
     # It would wait for a server that is away.
     monkeypatch.setattr("bentleybot_assets.resources.airbyte.server._RETRIES", 0)

@@ -89,7 +89,9 @@ def connection_assets(
         stream.key: [
             *contract_check_specs(stream.key),
             dg.AssetCheckSpec(
-                LAST_SYNC_CHECK, asset=stream.key, description="The connection could be read, to its end."
+                LAST_SYNC_CHECK,
+                asset=stream.key,
+                description="The connection could be read; whether what it delivered is good, `contract` says.",
             ),
             *(domain_check_spec(stream.key, check, blocking=False) for check in _OF_SYNC),
             *(domain_check_spec(stream.key, check, blocking=False) for check in stream.warnings),
@@ -154,8 +156,7 @@ def sync_streams(
     for stream in selected:
         synced = result.streams[stream.name]
         yield contract_result(stream.key, synced.faults, synced.records)
-        refused = None if result.passed else "A delivery was refused: see the check `contract` of the streams."
-        yield _sync_result(stream, refused)
+        yield _sync_result(stream, None)
     for stream in selected:
         if faults := result.streams[stream.name].faults:
             raise NotPublishedError(stream.contract, " ".join(fault.message for fault in faults))

@@ -34,7 +34,7 @@ def test_a_report_that_fails_is_an_error_and_leaves_the_orders_and_no_refusal(
     printed = " ".join(without_report.stdout.split())
     assert without_report.returncode == 1
     assert "HALT" not in printed
-    assert "The orders stand; only the report failed." in printed
+    assert "The orders stand: none depends on what failed." in printed
     assert "FAILED reports/daily_brief, run_succeeds: NotADirectoryError" in printed
     assert f"orders │ {len(ledger_rows(desk))}, worth" in printed
     assert ledger_rows(desk)
