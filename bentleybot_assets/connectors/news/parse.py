@@ -39,7 +39,7 @@ class Parsed:
         version: kind of feed, empty if it is none.
         feed: what it says of itself.
         entries: its items.
-        fault: why it is not well-formed XML or not in the encoding it states, and where; None if it is.
+        fault: what is wrong with it as a document, after "it is", and where; None if nothing.
     """
 
     version: str
@@ -102,6 +102,9 @@ def parse(
     return Parsed(**answer)
 
 
+_DECLARATION_BYTES = 200
+"""Within which an XML declaration is."""
+
 _ENTITIES = "it declares entities, which can make little text endless"
 
 
@@ -138,18 +141,24 @@ def _parsed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
     found = feedparser.parse(
         io.BytesIO(content), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
     )
-    # Headers that contradict a well-formed feed are feedparser's to settle; it does.
-    is_settled = isinstance(
-        found.get("bozo_exception"), (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
-    )
-    if found.bozo and not is_settled:
-        faults.append(str(found.bozo_exception))
+    trouble = found.get("bozo_exception")
+    if isinstance(trouble, feedparser.CharacterEncodingOverride):
+        # That a header contradicts the document is feedparser's to settle. If nothing fits, it guesses.
+        if not _is_stated(found.encoding.lower(), content):
+            faults.append(f"not in the encoding that it states ({trouble})")
+    elif found.bozo and not isinstance(trouble, feedparser.NonXMLContentType):
+        faults.append(f"not well-formed ({trouble})")
     return {
         "version": found.get("version", ""),
         "feed": _plain(found.feed),
         "entries": _plain(found.entries),
         "fault": next(filter(None, faults), None),
     }
+
+
+def _is_stated(encoding: str, content: bytes) -> bool:
+    """Whether an encoding is Unicode's, which its bytes prove, or is in the XML declaration."""
+    return encoding.startswith("utf") or encoding.encode() in content[:_DECLARATION_BYTES].lower()
 
 
 def _is_declared(content: bytes) -> bool:
@@ -168,15 +177,16 @@ def _fault(xml_text: bytes, lines_added: int = 0) -> str | None:
     def refuse(*_: Any) -> None:
         raise _EntityDeclaredError
 
-    parser = xml.parsers.expat.ParserCreate()
+    parser = xml.parsers.expat.ParserCreate(namespace_separator=" ")
     parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = lambda name, _: open_elements.append(name)
+    parser.StartElementHandler = lambda name, _: open_elements.append(name.rpartition(" ")[2])
     parser.EndElementHandler = lambda _: open_elements.pop()
     try:
         parser.Parse(xml_text, True)  # noqa: FBT003 - expat's signature
     except xml.parsers.expat.ExpatError as error:
         where = f"in <{open_elements[-1]}>" if open_elements else "outside of all elements"
-        return f"line {error.lineno - lines_added}, column {error.offset + 1}, {where}: {_EXPAT[error.code]}"
+        line, column = error.lineno - lines_added, error.offset + 1
+        return f"not well-formed at line {line}, column {column}, {where}: {_EXPAT[error.code]}"
     return None
 
 

@@ -125,7 +125,7 @@ class RssFeed:
         """The records of a broken feed, then the report of what is wrong with it."""
         yield from news
         raise IncompleteError(
-            f"Feed {self.name} ({shown(self._url)}): It is not well-formed at {fault}. Its articles are delivered as "
+            f"Feed {self.name} ({shown(self._url)}): It is {fault}. Its articles are delivered as "
             "far as they can be read. Tell the publisher.",
             mark,
         )
@@ -171,7 +171,7 @@ class RssFeed:
             raise ConfigError(f"It is not read: {error}. {fix}") from error
         entries = [entry for entry in parsed.entries if _says_something(entry)]
         if parsed.fault and not entries:
-            raise ConfigError(f"It has no article and is not well-formed at {parsed.fault}. {fix}")
+            raise ConfigError(f"It has no article and is {parsed.fault}. {fix}")
         if not parsed.version and not entries:
             raise ConfigError(f"It is neither RSS nor Atom, but {answer.headers.get('content-type')}. {fix}")
         if empty := len(parsed.entries) - len(entries):

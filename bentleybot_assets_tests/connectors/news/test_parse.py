@@ -103,11 +103,13 @@ def test_a_body_that_is_the_name_of_a_file_is_no_file(name):
 
 def test_the_place_where_a_feed_stops_being_xml_is_named():
     assert parsed(HEAD + b"\n<item>\n<title>a & b</title></item>" + TAIL).fault == (
-        "line 3, column 11, in <title>: not well-formed (invalid token)"
+        "not well-formed at line 3, column 11, in <title>: not well-formed (invalid token)"
     )
+    unbound = HEAD + b"<item><title>t</title><media:content/></item>" + TAIL
+    assert parsed(unbound).fault == "not well-formed at line 1, column 51, in <item>: unbound prefix"
     declared = b'<?xml version="1.0"?>\n' + HEAD + b"<item><title>cut"
-    assert parsed(declared).fault == "line 2, column 45, in <title>: no element found"
-    assert parsed(b"{}").fault == "line 1, column 1, outside of all elements: not well-formed (invalid token)"
+    assert parsed(declared).fault == "not well-formed at line 2, column 45, in <title>: no element found"
+    assert parsed(b"{}").fault.startswith("not well-formed at line 1, column 1, outside of all elements: ")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,8 @@ def test_the_place_where_a_feed_stops_being_xml_is_named():
         ("utf-16", "application/xml", ""),
         ("utf-8", "text/html", ""),
         ("utf-8", "text/xml", '<?xml version="1.0" encoding="utf-8"?>'),
+        ("windows-1251", "text/xml", '<?xml version="1.0" encoding="windows-1251"?>'),
+        ("utf-16", "text/xml", ""),
     ],
 )
 def test_the_encoding_is_that_of_header_declaration_or_bytes(encoding, content_type, declared):
@@ -130,9 +134,10 @@ def test_the_encoding_is_that_of_header_declaration_or_bytes(encoding, content_t
     assert ([entry["title"] for entry in found.entries], found.fault) == ([title], None)
 
 
-def test_bytes_that_are_not_in_the_stated_encoding_are_no_fault_of_the_xml():
+def test_bytes_that_are_not_in_the_stated_encoding_are_read_and_reported():
     found = parsed(b'<?xml version="1.0" encoding="utf-8"?>' + HEAD + b"<item><title>caf\xe9</title></item>" + TAIL)
-    assert (found.entries[0]["title"], found.fault) == ("café", None)
+    assert found.entries[0]["title"] == "café"
+    assert found.fault.startswith("not in the encoding that it states (document declared as utf-8, but parsed as ")
 
 
 def test_markup_stays_and_links_outside_of_it_are_completed():

@@ -242,9 +242,12 @@ def test_a_recorded_feed_that_is_broken_and_empty_is_refused_with_place_and_fix(
         read(web, recorded(name))
 
 
-def test_a_recorded_feed_of_odd_bytes_is_delivered(web):
-    (record,) = read(web, recorded("bozo_linenoise"))
-    assert record["summary"]
+def test_a_recorded_feed_of_odd_bytes_is_delivered_and_reported(web):
+    serve(web, recorded("bozo_linenoise"))
+    records, _ = feed(web).read(None)
+    assert next(iter(records))["summary"]
+    with pytest.raises(IncompleteError, match=r"Feed wire .* not in the encoding that it states .document declared as"):
+        list(records)
 
 
 def test_a_broken_feed_delivers_what_can_be_read_and_says_where_it_is_broken(web):
