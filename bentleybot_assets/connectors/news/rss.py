@@ -220,7 +220,7 @@ def _record(entry: Mapping[str, Any], own: Mapping[str, Any], feed: Mapping[str,
         "published_at": _instant(entry.get("published_parsed")),
         "updated_at": _instant(entry.get("updated_parsed")),
     }
-    extra = _beyond(entry, columns) | own
+    extra = {**_beyond(entry, columns), **own}
     return fitted({**dict.fromkeys(Articles.polars_schema()), **columns}, extra, Articles)
 
 
