@@ -85,11 +85,20 @@ class Manifest:
             source_config=self._content, config=config, custom_components_trusted=False
         )
         (asked,) = (offered for offered in source.streams(config) if offered.name == stream)
+        records: list[Record] = []
         try:
-            return [dict(record.data) for partition in asked.generate_partitions() for record in partition.read()]
+            for partition in asked.generate_partitions():
+                for record in partition.read():
+                    if records and record.data == records[-1]:
+                        raise ConfigError(
+                            f"{stream}: the same comes again and again: what answers does not know of pages. Check "
+                            "`base_url`, or report it."
+                        )
+                    records.append(dict(record.data))
         except AirbyteTracedException as problem:
             # Not from it: its text is not rid of secrets.
             raise _problem(stream, problem) from None
+        return records
 
 
 def _problem(stream: str, problem: AirbyteTracedException) -> ConfigError | TransientError:

@@ -90,7 +90,8 @@ class Payload:
     def rest(self) -> dict[str, Any]:
         """The fields that were not read, without those that are null or empty."""
         rest = {name: value for name, value in self._content.items() if name not in self._read}
-        for name, inner in self._inner.items():
+        for name in self._inner.keys() - self._read:
+            inner = self._inner[name]
             rest[name] = [item.rest() for item in inner] if isinstance(inner, list) else inner.rest()
         return _pruned(rest)  # type: ignore[no-any-return]
 

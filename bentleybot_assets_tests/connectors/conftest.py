@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import pytest
+from airbyte_cdk.sources.declarative import concurrent_declarative_source as declarative
+
+_schema_of_manifests = functools.cache(declarative.get_declarative_component_schema)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,3 +23,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", lambda seconds: slept.append(seconds) if seconds else None)
     return slept
+
+
+@pytest.fixture(autouse=True)
+def schema_of_manifests_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cdk parses it anew for each source: most of the time that a read takes here."""
+    monkeypatch.setattr(declarative, "get_declarative_component_schema", _schema_of_manifests)

@@ -15,6 +15,7 @@ Plaid's value is kept in ``extra``.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -180,10 +181,15 @@ class PlaidInstitution(PolledInstitution):
             first = max(first, date.fromisoformat(mark["through"]) - _RELOOK)
         latest: dict[str, Told] = {}
         expected = 0.0
-        for answer in self._answers("investment_transactions", start_date=f"{first}", end_date=f"{today}"):
-            securities = _securities(answer)
-            expected = answer.number("total_investment_transactions")
-            for transaction in answer.list("investment_transactions"):
+        records = _MANIFEST.read(
+            "investment_transactions", {**self.settings, "start_date": f"{first}", "end_date": f"{today}"}
+        )
+        for _, page in itertools.groupby(records, lambda record: id(record.get("securities"))):
+            transactions = [Payload(record, "Plaid investment_transactions") for record in page]
+            securities = _securities(transactions[0])
+            expected = transactions[0].number("total_investment_transactions")
+            for transaction in transactions:
+                transaction.ignore(*_ANSWERED)
                 told = _investment_transaction(transaction, securities, is_history=mark is None)
                 latest[told.content["transaction"]] = told
         if len(latest) != expected:
@@ -204,7 +210,7 @@ class PlaidInstitution(PolledInstitution):
         return news + gone, {"through": f"{today}", "told": now}
 
     def _answers(self, stream: str, **asked: str) -> list[Payload]:
-        """All answers of a stream of the manifest."""
+        """All answers of a stream whose records are answers."""
         answers = _MANIFEST.read(stream, {**self.settings, **asked})
         if unknown := {name for answer in answers for name in answer} - _ANSWERED:
             _logger.warning("Plaid %s has what is not read: %s.", stream, ", ".join(sorted(unknown)))
@@ -325,7 +331,7 @@ def _investment_transaction(
     day = transaction.day("date")
     happened_at = transaction.instant("transaction_datetime", optional=True)
     identity = transaction.text("security_id", optional=True)
-    security = _the(securities, identity) if identity else {"symbol": None, "rest": None}
+    security = _the(securities, identity) if identity else {}
     content = {
         "account": transaction.text("account_id"),
         "transaction": transaction.text("investment_transaction_id"),
@@ -337,14 +343,14 @@ def _investment_transaction(
         "narrative": transaction.text("name", optional=True),
         "category": subtype,
         "security": identity,
-        "symbol": security["symbol"],
+        "symbol": security.get("symbol"),
         "quantity": transaction.number("quantity"),
         "price": transaction.number("price", optional=True),
         "fees": transaction.number("fees", optional=True),
     }
     extra = transaction.rest()
-    if security["rest"]:
-        extra["security"] = security["rest"]
+    if security:
+        extra["security"] = {"name": security["name"], **security["rest"]}
     return Told(content, extra, happened_at or _start_of(day), is_history)
 
 

@@ -17,15 +17,22 @@ from airbyte_cdk.sources.streams import Stream
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets
 
 from bentleybot_assets.connectors.feeds import ConfigError, Mark, Read, Record, TransientError
+from bentleybot_assets.connectors.portfolio.alpaca import AlpacaInstitution
 from bentleybot_assets.connectors.portfolio.csv_tables import CsvInstitution
 from bentleybot_assets.connectors.portfolio.institutions import Institution
 from bentleybot_assets.connectors.portfolio.ofx import OfxInstitution
+from bentleybot_assets.connectors.portfolio.plaid import PlaidInstitution
 from bentleybot_assets.connectors.portfolio.sample import NAMES, SampleInstitution
 from bentleybot_assets.connectors.streams import PartedStream, traced
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
 
-KINDS: Mapping[str, type[Institution]] = {"csv": CsvInstitution, "ofx": OfxInstitution}
+KINDS: Mapping[str, type[Institution]] = {
+    "csv": CsvInstitution,
+    "ofx": OfxInstitution,
+    "plaid": PlaidInstitution,
+    "alpaca": AlpacaInstitution,
+}
 """How an institution can be read: the ``kind`` of an entry to its class."""
 
 MODES = ("sample", "institutions")

@@ -206,7 +206,7 @@ def test_check_says_which_institution_cannot_be_read_and_why(tmp_path):
         ({"mode": "institutions", "institutions": [OFX, OFX]}, "Two entries of `institutions` are named Bank"),
         (
             {"mode": "institutions", "institutions": [OFX | {"kind": "qif"}]},
-            "Bank: `kind` is 'qif'. Set it to csv or ofx",
+            "Bank: `kind` is 'qif'. Set it to csv or ofx or plaid or alpaca",
         ),
         (
             {
