@@ -19,15 +19,21 @@ from airbyte_cdk.sources.streams import Stream
 from bentleybot_assets.connectors.feeds import ConfigError, TransientError
 from bentleybot_assets.connectors.news.feed import ConfiguredFeed, Feed, NewsContract
 from bentleybot_assets.connectors.news.fetch import FeedClient
+from bentleybot_assets.connectors.news.newsapi import NewsApiFeed
 from bentleybot_assets.connectors.news.rss import RssFeed
 from bentleybot_assets.connectors.news.sample import sample_feeds
+from bentleybot_assets.connectors.news.stocktwits import StockTwitsFeed
 from bentleybot_assets.connectors.streams import PartedStream, traced
 from bentleybot_assets.contracts.raw.news import Articles, SocialPosts
 
 _MODES = ("sample", "feeds")
 _FIRST_DAY = date(1990, 1, 1)
 
-KINDS: Mapping[str, type[ConfiguredFeed | RssFeed]] = {"rss": RssFeed}
+KINDS: Mapping[str, type[ConfiguredFeed | RssFeed]] = {
+    "rss": RssFeed,
+    "newsapi": NewsApiFeed,
+    "stocktwits": StockTwitsFeed,
+}
 """What a feed can be: the ``kind`` of an entry to its class."""
 
 

@@ -218,7 +218,10 @@ def test_a_feed_on_a_server_of_your_own_is_read_when_it_is_allowed(desk):
     [
         ({"mode": "feeds"}, "needs feeds to read. List at least one in `feeds`"),
         ({**TWO, "mode": "sample"}, "Mode sample reads no `feeds`. Set `mode: feeds`"),
-        ({"mode": "feeds", "feeds": [{**rss("f"), "kind": "gopher"}]}, "Feed f: `kind` is 'gopher'. Set it to rss"),
+        (
+            {"mode": "feeds", "feeds": [{**rss("f"), "kind": "gopher"}]},
+            "Feed f: `kind` is 'gopher'. Set it to rss or newsapi or stocktwits",
+        ),
         ({"mode": "rss"}, "`mode` is 'rss'. Set it to sample or feeds"),
         ({}, "`mode` is None. Set it to sample or feeds"),
         ({"mode": "feeds", "feeds": [rss("wire"), rss("wire", "journal")]}, "`feeds` has wire more than once"),

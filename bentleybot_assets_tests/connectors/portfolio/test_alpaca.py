@@ -333,7 +333,9 @@ def test_a_refusal_names_the_setting_to_mend(account, desk, waits, answer, said)
 
 
 @pytest.mark.parametrize("path", ["/v2/account", "/v2/positions", "/v2/account/activities"])
-@pytest.mark.parametrize("answer", [Answer(b"{"), Answer(b""), Answer("text"), Answer(7), Answer({}, 500), Answer({}, 429)])
+@pytest.mark.parametrize(
+    "answer", [Answer(b"{"), Answer(b""), Answer("text"), Answer(7), Answer({}, 500), Answer({}, 429)]
+)
 def test_a_broken_answer_is_not_an_empty_account(account, desk, waits, path, answer):
     account.instead[path] = answer
     desk.sync("transactions" if path.endswith("activities") else "positions")

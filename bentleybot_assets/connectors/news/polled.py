@@ -1,0 +1,90 @@
+"""Feeds that are asked through an API by a manifest: when they are read, and what all their records share.
+
+What is told in the first read is history: it counts as known since it was published. Whatever appears later was first
+seen when it was fetched.
+
+Does not belong here: any API (a module per kind).
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
+from typing import Any, ClassVar
+
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError, iso
+from bentleybot_assets.connectors.news.feed import NewsContract
+
+_logger = logging.getLogger("airbyte.news")
+
+
+class PolledFeed(ABC):
+    """Base of the kinds that ask an API. See :class:`~bentleybot_assets.connectors.news.feed.ConfiguredFeed`.
+
+    Attributes:
+        source: says where records come from.
+        source_version: version of the API.
+    """
+
+    contract: NewsContract
+    source: ClassVar[str]
+    source_version: ClassVar[str]
+
+    def __init__(self, entry: Mapping[str, Any], start_date: date, clock: Callable[[], datetime]) -> None:
+        self.name: str = entry["name"]
+        self.entry = entry
+        self.start = datetime.combine(start_date, time(), UTC)
+        self._clock = clock
+
+    @abstractmethod
+    def ask(self, mark: Mark | None, now: datetime) -> tuple[list[Record], Mark]:
+        """The records after ``mark``, oldest first, and the new mark; it may leave out when the feed was read."""
+
+    @abstractmethod
+    def probe(self, now: datetime) -> None:
+        """Ask the API for as little as possible, to see whether it answers."""
+
+    def check(self) -> None:
+        """See :class:`~bentleybot_assets.connectors.news.feed.Feed`."""
+        with self._named():
+            self.probe(self._clock())
+
+    def read(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`~bentleybot_assets.connectors.news.feed.Feed`."""
+        now = self._clock()
+        if mark is not None and iso(now) <= mark["fetched_at"]:
+            # Versions are told apart and ordered by when they were fetched.
+            _logger.warning(
+                "Feed %s was read at %s, and it is %s now: nothing is read before. If that is wrong, set the clock.",
+                self.name,
+                mark["fetched_at"],
+                iso(now),
+            )
+            return (), mark
+        with self._named():
+            records, new_mark = self.ask(mark, now)
+        return records, {**new_mark, "fetched_at": iso(now)}
+
+    def delivered(self, record: Record, published_at: datetime, now: datetime, *, is_history: bool) -> Record:
+        """The record with the columns of its delivery."""
+        is_modelled = is_history and published_at <= now
+        return record | {
+            "feed": self.name,
+            "event_at": iso(published_at),
+            "available_at": iso(published_at if is_modelled else now),
+            "is_modelled": is_modelled,
+            "fetched_at": iso(now),
+            "source": self.source,
+            "source_version": self.source_version,
+        }
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say which feed it is that has a problem."""
+        try:
+            yield
+        except (ConfigError, TransientError) as problem:
+            raise type(problem)(f"Feed {self.name}: {problem}") from problem
