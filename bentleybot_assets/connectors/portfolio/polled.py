@@ -116,7 +116,9 @@ class PolledInstitution(ABC):
         positions = self.ask_positions()
         held = {_position(told): {**told.content, "price": None, "cost_basis": None} for told in positions}
         if len(held) < len(positions):
-            raise ConfigError(f"{self.source} tells a position twice: {', '.join(held)}. Report it.")
+            keys = [_position(told) for told in positions]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ConfigError(f"{self.source} tells a position twice: {twice}. Report it.")
         gone = [
             Told({**content, "quantity": 0.0, "value": 0.0})
             for key, content in (mark["held"] if mark else {}).items()

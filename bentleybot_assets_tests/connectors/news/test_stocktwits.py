@@ -151,6 +151,13 @@ def test_later_syncs_ask_for_what_is_newer_than_what_was_read(stocktwits, site, 
     assert [asked.query.get("since") for asked in stocktwits.asked][:3] == [None, "1", "1"]
 
 
+def test_after_a_long_pause_all_that_was_missed_is_read(site, desk):
+    desk.sync()
+    desk.now += timedelta(days=30)
+    site.posts += [post(number, at=NOON + timedelta(days=number)) for number in range(2, 20)]
+    assert [record["post"] for record in desk.sync()] == [str(number) for number in range(2, 20)]
+
+
 def test_a_post_about_two_symbols_is_one_post_and_a_new_symbol_has_its_history_read(stocktwits, site, desk):
     site.posts = [post(1), post(2, "FND", "OTHER"), post(3, "OTHER")]
     assert {record["post"] for record in desk.sync()} == {"1", "2"}

@@ -363,6 +363,15 @@ def test_a_cursor_goes_back_to_plaid_as_it_came(plaid, desk):
     assert sent == ["", *cursors[:-1]]
 
 
+@pytest.mark.parametrize("secret", ["1e5", "5e1234567890123456789012", "0x1F"])
+def test_credentials_arrive_as_they_are_written(plaid, item, secret):
+    plaid.answer = lambda asked: Answer(item.accounts_get(asked))
+    Desk({**ENTRY, **dict.fromkeys(SECRETS, secret), "base_url": plaid.url}).sync("accounts")
+    (asked,) = plaid.asked
+    sent = (asked.headers["plaid-client-id"], asked.headers["plaid-secret"], asked.body["access_token"])
+    assert sent == (secret, secret, secret)
+
+
 def test_a_bank_that_plaid_has_not_read_yet_is_read_from_the_beginning_next_time(plaid, item, desk):
     item.instead["/transactions/sync"] = Answer({**NOTHING, "next_cursor": "", "has_more": False})
     assert told(desk) == {}
@@ -439,6 +448,18 @@ def test_a_posted_transaction_that_is_removed_is_found_by_its_twin_s_key(item, d
     item.updates.append({"removed": [removal("q")]})
     desk.sync("transactions")
     assert status_of(desk) == {"p": "removed"}
+
+
+def test_a_pending_version_that_comes_after_the_posted_one_changes_nothing(item, desk):
+    item.updates = [PENDING, {"added": [transaction("q", twin="p")]}, {"modified": [transaction("p", pending=True)]}]
+    desk.sync("transactions")
+    assert status_of(desk) == {"p": "posted"}
+
+
+def test_a_pending_transaction_that_is_told_again_after_its_posted_twin_was_removed_is_pending(item, desk):
+    item.updates = [PENDING, POSTED, {"removed": [removal("q")]}, PENDING]
+    desk.sync("transactions")
+    assert status_of(desk) == {"p": "pending"}
 
 
 def test_a_transaction_that_was_added_and_modified_between_two_syncs_is_told_once_as_it_is(item, desk):
@@ -666,6 +687,20 @@ def test_a_server_that_gives_the_same_page_for_ever_is_left(item, desk):
     item.instead["/transactions/sync"] = Answer(page)
     desk.sync("transactions")
     assert "the same comes again and again" in desk.error.message
+
+
+def test_investment_transactions_that_changed_while_they_were_read_are_left_to_the_next_sync(item, desk):
+    page = item.accounts_get(None) | {"securities": item.securities, "total_investment_transactions": 2}
+    item.instead["/investments/transactions/get"] = Answer(page | {"investment_transactions": [trade("t")]})
+    assert told(desk) == {}
+    assert desk.error.failure_type is FailureType.transient_error
+    assert "Plaid told 1 of 2 investment transactions" in desk.error.message
+
+
+def test_a_position_that_is_told_twice_is_an_error(item, desk):
+    item.holdings = [holding(), holding(quantity=4)]
+    desk.sync("positions")
+    assert 'tells a position twice: ["broker", "fund"]' in desk.error.message
 
 
 def test_another_institution_is_read_although_plaid_refuses_one(plaid, item):
