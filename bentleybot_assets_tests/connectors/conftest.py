@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator
 
 import pytest
 from airbyte_cdk.sources.declarative import concurrent_declarative_source as declarative
+from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 _schema_of_manifests = functools.cache(declarative.get_declarative_component_schema)
 
@@ -29,3 +31,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def schema_of_manifests_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cdk parses it anew for each source: most of the time that a read takes here."""
     monkeypatch.setattr(declarative, "get_declarative_component_schema", _schema_of_manifests)
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_other_tests_are_forgotten() -> Iterator[None]:
+    """The cdk remembers them for the process, and hides them in the messages of whatever runs later."""
+    update_secrets([])
+    yield
+    update_secrets([])
