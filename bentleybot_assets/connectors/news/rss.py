@@ -166,7 +166,8 @@ class RssFeed:
         """
         fix = "Open it in a browser: if it is no feed or has moved, mend or remove `url`, otherwise tell the publisher."
         try:
-            parsed = parse(answer.content or b"", answer.headers, answer.url)
+            # Links are relative to the address without its query, in which private feeds carry their secret.
+            parsed = parse(answer.content or b"", answer.headers, shown(answer.url))
         except ParseError as error:
             raise ConfigError(f"It is not read: {error}. {fix}") from error
         entries = [entry for entry in parsed.entries if _says_something(entry)]

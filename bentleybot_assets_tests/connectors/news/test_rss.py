@@ -473,6 +473,16 @@ def test_neither_records_nor_mark_nor_messages_show_the_query_of_a_private_feed(
     assert "hush" not in str(caught.value)
 
 
+def test_a_link_within_a_private_feed_does_not_take_its_token_along(web):
+    item = "<item><title>t</title><link>#a</link></item>"
+    content = f'<rss version="2.0"><channel><title>c</title>{item}</channel></rss>'
+    web.pages["/rss?token=hush"] = page(content.encode(), Content_Type="application/xml")
+    records, _ = feed(web, url="http://wire.example/rss?token=hush").read(None)
+    (record,) = records
+    assert record["url"] == "http://wire.example/rss#a"
+    assert "hush" not in json.dumps(record)
+
+
 def test_a_mark_that_another_kind_of_feed_left_is_no_obstacle(web):
     serve(web, OWN)
     records, _ = feed(web).read({"page": 3})
