@@ -24,6 +24,9 @@ Utc = Annotated[pl.Datetime, "us", "UTC"]
 SYMBOL_PATTERN = r"^[A-Z0-9.\-^=]{1,15}$"
 """What a symbol may look like, wherever one enters (it also reaches SQL and file names)."""
 
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
+"""A code of ISO 4217."""
+
 _PACKAGE = __package__
 _KEY_PART = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 

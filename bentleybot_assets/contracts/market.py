@@ -6,7 +6,7 @@ import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
 
-from bentleybot_assets.contracts._base import SYMBOL_PATTERN, Contract, TableRules, Utc, column
+from bentleybot_assets.contracts._base import CURRENCY_PATTERN, SYMBOL_PATTERN, Contract, TableRules, Utc, column
 from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE, FRIDAY, closures
 
 ASSET_CLASSES = ("equity", "etf", "index")
@@ -23,7 +23,7 @@ class Instruments(Contract):
     name: str = column("Full name")
     asset_class: str = column("Asset class", isin=ASSET_CLASSES)
     sector: str = column("GICS sector, or the style of a fund")
-    currency: str = column("ISO 4217 currency it trades in", str_matches=r"^[A-Z]{3}$")
+    currency: str = column("ISO 4217 currency it trades in", str_matches=CURRENCY_PATTERN)
     exchange: str = column("Market identifier code (ISO 10383) of the calendar it follows")
     is_tradable: bool = column("May be bought and sold; an index may not")
     is_close_only: bool = column("The source delivers only a close for it")
@@ -62,7 +62,7 @@ class DailyBars(Contract):
         gt=0,
     )
     is_outlier: bool = column("The return exceeds 8 trailing standard deviations without a corporate action")
-    currency: str = column("ISO 4217 currency of the prices", str_matches=r"^[A-Z]{3}$")
+    currency: str = column("ISO 4217 currency of the prices", str_matches=CURRENCY_PATTERN)
     event_at: Utc = column("When the bar closed")
     available_at: Utc = column("When the bar could first be known, with the actions that entered its return")
     is_modelled: bool = column("available_at follows the publication rule instead of being observed")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import functools
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from bentleybot_assets.connectors.feeds import ConfigError, TransientError, iso
 from bentleybot_assets.connectors.market.calendars import NEW_YORK, AroundTheClock, Calendar
 from bentleybot_assets.connectors.market.records import bar_times, closed_hours
 from bentleybot_assets.connectors.patience import BusyError, Patience, trouble
+from bentleybot_assets.contracts._base import CURRENCY_PATTERN
 from bentleybot_assets.contracts.sessions import EXCHANGE_TIMEZONE
 
 PRICES = {
@@ -180,6 +182,11 @@ def _download(session: Any, wanted: Wanted, first: date, now: datetime) -> Chart
         days = pl.Series("session", list(table.index.date), dtype=pl.Date)
         times = days.dt.to_string("iso").to_frame().hstack(bar_times(days, calendar))
         actions = _actions(table)
+    if not re.fullmatch(CURRENCY_PATTERN, str(metadata["currency"])):
+        raise ConfigError(
+            f"Yahoo tells no currency of {wanted.symbol} (it says {metadata['currency']!r}), so its prices mean "
+            f"nothing. Remove it from `{wanted.setting}`."
+        )
     bars = times.hstack(_prices(table, has_volume=not is_currency)).with_columns(extra=_extra(table))
     return Chart(bars, actions, calendar, metadata["currency"], now)
 

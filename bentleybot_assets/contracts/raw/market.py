@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from bentleybot_assets.contracts._base import SYMBOL_PATTERN, TableRules, Utc, column
+from bentleybot_assets.contracts._base import CURRENCY_PATTERN, SYMBOL_PATTERN, TableRules, Utc, column
 from bentleybot_assets.contracts.raw._base import RawContract
 
 PRICE_BASES = ("unadjusted", "split_adjusted", "fully_adjusted")
@@ -35,7 +35,7 @@ class DailyBars(RawContract):
         "What open, high, low and close are adjusted for: nothing, splits, or splits and dividends",
         isin=PRICE_BASES,
     )
-    currency: str = column("ISO 4217 currency of the prices", str_matches=r"^[A-Z]{3}$")
+    currency: str = column("ISO 4217 currency of the prices", str_matches=CURRENCY_PATTERN)
 
 
 class CorporateActions(RawContract):
@@ -52,7 +52,7 @@ class CorporateActions(RawContract):
         nullable=True,
     )
     is_withdrawn: bool = column("The source told this action before and does not any more")
-    currency: str = column("ISO 4217 currency of a dividend", str_matches=r"^[A-Z]{3}$")
+    currency: str = column("ISO 4217 currency of a dividend", str_matches=CURRENCY_PATTERN)
 
 
 class HourlyBars(RawContract):
@@ -68,7 +68,7 @@ class HourlyBars(RawContract):
     close: float = column("Last price, on price_basis", unit="currency", nullable=True, finite=False)
     volume: float = column("Shares traded", unit="shares", nullable=True, finite=False)
     price_basis: str = column("What the prices are adjusted for", isin=PRICE_BASES)
-    currency: str = column("ISO 4217 currency of the prices", str_matches=r"^[A-Z]{3}$")
+    currency: str = column("ISO 4217 currency of the prices", str_matches=CURRENCY_PATTERN)
 
 
 class FxRates(RawContract):
@@ -78,8 +78,8 @@ class FxRates(RawContract):
         grain=("base_currency", "quote_currency", "rate_date", "fetched_at"), is_log=True, may_be_empty=True
     )
 
-    base_currency: str = column("ISO 4217 currency of which one unit is priced", str_matches=r"^[A-Z]{3}$")
-    quote_currency: str = column("ISO 4217 currency that it is priced in", str_matches=r"^[A-Z]{3}$")
+    base_currency: str = column("ISO 4217 currency of which one unit is priced", str_matches=CURRENCY_PATTERN)
+    quote_currency: str = column("ISO 4217 currency that it is priced in", str_matches=CURRENCY_PATTERN)
     rate_date: pl.Date = column("Exchange date of the rate")
     rate: float = column("Units of quote_currency for one of base_currency, at event_at", nullable=True, finite=False)
 
@@ -94,4 +94,4 @@ class RiskFreeRates(RawContract):
     rate_pct: float = column(
         "Rate in percent a year, as the series tells it", unit="percent", nullable=True, finite=False
     )
-    currency: str = column("ISO 4217 currency of the bill", str_matches=r"^[A-Z]{3}$")
+    currency: str = column("ISO 4217 currency of the bill", str_matches=CURRENCY_PATTERN)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from bentleybot_assets.contracts._base import SYMBOL_PATTERN, TableRules, column
+from bentleybot_assets.contracts._base import CURRENCY_PATTERN, SYMBOL_PATTERN, TableRules, column
 from bentleybot_assets.contracts.raw._base import RawContract
 
-CURRENCY_PATTERN = r"^[A-Z]{3}$"
 ACCOUNT_KINDS = ("checking", "savings", "credit_card", "loan", "brokerage", "retirement", "crypto", "other")
 SECURITY_KINDS = ("equity", "etf", "fund", "bond", "option", "crypto", "cash", "index", "other")
 SUB_ACCOUNTS = ("cash", "margin", "short", "other")

@@ -330,3 +330,12 @@ def test_an_answer_of_another_shape_is_about_its_symbol_alone(replay):
     assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"TEST"}
     problem = states_of(messages)[0].stream.stream_state.problems["ODD"]
     assert problem == "Yahoo's answer for ODD cannot be read: KeyError('instrumentType'). Sync again later."
+
+
+def test_prices_without_a_currency_are_about_their_symbol_alone(replay):
+    replay.charts["ODD"] = chart()
+    replay.charts["ODD"]["meta"]["currency"] = None
+    messages = read_at(WINTER_EVENING, config_of(replay, "ODD", "TEST"))
+    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"TEST"}
+    problem = states_of(messages)[0].stream.stream_state.problems["ODD"]
+    assert problem.startswith("Yahoo tells no currency of ODD (it says None), so its prices mean nothing.")
