@@ -17,6 +17,7 @@ from pydantic import field_validator
 
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.resources.airbyte.base import Airbyte, SyncError, SyncResult
+from bentleybot_assets.resources.airbyte.configuration import problem_of
 from bentleybot_assets.resources.airbyte.delivery import Deliveries
 from bentleybot_assets.warehouse.base import Warehouse
 
@@ -122,9 +123,16 @@ class _Source:
         """What the source finds wrong with its configuration, or with what it connects to; None if nothing."""
         from airbyte_cdk.models import Status
 
+        if problem := self._problem():
+            return problem
         with self._errors_named():
             status = self._source.check(_SOURCE_LOG, self._config)
         return None if status.status is Status.SUCCEEDED else self._redacted(f"{self._connection}: {status.message}")
+
+    def _problem(self) -> str | None:
+        """Where the configuration breaks the source's spec. Without its values: not all secrets are known yet."""
+        problem = problem_of(self._config, self._spec.connectionSpecification)
+        return problem and f"{self._connection}: {problem} Mend it in bentleybot.yaml."
 
     def catalog(self, streams: Iterable[str]) -> ConfiguredAirbyteCatalog:
         """The given streams, to be read incrementally where they can be, after checking the configuration.
@@ -138,10 +146,10 @@ class _Source:
             DestinationSyncMode,
             SyncMode,
         )
-        from airbyte_cdk.sources.utils.schema_helpers import check_config_against_spec_or_exit
 
+        if problem := self._problem():
+            raise SyncError(problem)
         with self._errors_named():
-            check_config_against_spec_or_exit(self._config, self._spec)
             offered = {stream.name: stream for stream in self._source.discover(_SOURCE_LOG, self._config).streams}
         for name in streams:
             if name not in offered:
