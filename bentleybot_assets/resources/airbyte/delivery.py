@@ -57,6 +57,7 @@ class Deliveries:
         self._pending: dict[str, list[dict[str, Any]]] = {name: [] for name in streams}
         self._told_at = time.monotonic()
         self.state: dict[str, Any] = warehouse.connection_state(connection)
+        self._parts = self._parts_read()
         self.result = SyncResult(0, {name: StreamResult() for name in streams})
 
     def expect(self, stream: str, offered: Mapping[str, Any]) -> None:
@@ -86,14 +87,23 @@ class Deliveries:
         return True
 
     def finish(self) -> SyncResult:
-        """Commit the rest. A stream that never had a record gets an empty table, so that it can be read."""
+        """Commit the rest. A stream that never had a record gets an empty table, so that it can be read.
+
+        A STATE that tells of a part for the first time is committed without a record, too: what comes of that part
+        later is then seen as it comes, not taken for history.
+        """
         never = {name for name, contract in self._streams.items() if self._warehouse.row_count(contract) is None}
-        if due := self._streams_with_records() | never:
+        due = self._streams_with_records() | never
+        if due or self._parts_read() - self._parts:
             self._commit(due)
         for name, stream in self.result.streams.items():
             stream.state = self.state.get(name, {})
             stream.problems = stream.state.get("problems", {})
         return self.result
+
+    def _parts_read(self) -> set[tuple[str, str]]:
+        """Stream and part of each mark there is."""
+        return {(name, part) for name in self._streams for part in self.state.get(name, {}).get("marks", {})}
 
     def _tell_progress(self, stream: str) -> None:
         if time.monotonic() - self._told_at >= PROGRESS_SECONDS:
@@ -113,6 +123,7 @@ class Deliveries:
         contracts = {self._streams[name]: frame for name, frame in frames.items()}
         number = self._warehouse.append_delivery(self._connection, contracts, self.state)
         self.result.deliveries += 1
+        self._parts = self._parts_read()
         for name, frame in frames.items():
             self.result.streams[name].add(frame, self._cursors.get(name))
             self._pending[name] = []

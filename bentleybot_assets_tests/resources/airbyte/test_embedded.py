@@ -15,6 +15,7 @@ import pytest
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.resources.airbyte import delivery as runner
 from bentleybot_assets.resources.airbyte.base import SyncError
+from bentleybot_assets.resources.airbyte.delivery import Deliveries
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.warehouse.base import MissingTableError
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
@@ -391,3 +392,14 @@ def test_a_long_sync_says_how_far_it_is(warehouse, monkeypatch, caplog):
         "market: 3466 records of daily_bars so far.",
         "market: delivery 1 has 3466 records of daily_bars.",
     ]
+
+
+def test_a_state_that_gains_a_part_is_committed_without_a_record(warehouse):
+    gained = Deliveries("market", BARS, {}, warehouse, LOG)
+    gained.finish()
+    for parts in ({"FB": {}}, {"FB": {}}, {"FB": {}, "IBM": {}}):
+        later = Deliveries("market", BARS, {}, warehouse, LOG)
+        later.reach("daily_bars", {"marks": parts})
+        later.finish()
+    assert warehouse.connection_state("market") == {"daily_bars": {"marks": {"FB": {}, "IBM": {}}}}
+    assert len(deliveries(warehouse)) == 3
