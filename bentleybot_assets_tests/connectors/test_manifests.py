@@ -146,3 +146,20 @@ def test_code_of_a_manifest_is_not_run(things, monkeypatch):
     with pytest.raises(AirbyteCustomCodeNotPermittedError):
         manifest.read("things", {"base_url": things.url, "key": KEY})
     assert things.asked == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_pages_that_come_again_end_the_read(things, size):
+    things.answer = lambda _: Answer({"things": THINGS[:size]})
+    with pytest.raises(ConfigError, match=r"the same comes again and again: what answers does not know of pages"):
+        read(things, page_size=size)
+    assert len(things.asked) == 3
+
+
+def test_a_key_is_not_sent_to_where_a_redirect_leads(things, waits):
+    with api(page) as elsewhere:
+        things.answer = lambda asked: Answer({}, 307, {"Location": f"{elsewhere.url}{asked.path}"})
+        with pytest.raises(TransientError) as refused:
+            read(things)
+    assert elsewhere.asked == []
+    assert KEY not in str(refused.value)

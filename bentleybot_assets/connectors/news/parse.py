@@ -86,6 +86,7 @@ def parse(
             [sys.executable, "-P", __file__],
             input=order.encode() + b"\n" + content,
             capture_output=True,
+            env={},  # whatever strangers' bytes bring about, no secret of ours is there
             timeout=_WALL_SECONDS,
             check=False,
         )

@@ -1,7 +1,7 @@
 """Statements that lie in files and folders.
 
 Belongs here: which files, their sizes, what happens to one that cannot be read. Does not belong here: what a file says
-(``csv``, ``ofx``), what of it is news (``statements``).
+(``csv_tables``, ``ofx``), what of it is news (``statements``).
 """
 
 from __future__ import annotations

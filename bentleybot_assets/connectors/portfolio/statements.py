@@ -1,7 +1,7 @@
 """Statements of one institution: what several of them tell together, and what of it is news.
 
-Belongs here: overlaps, removals, marks. Does not belong here: what a file says (``csv``, ``ofx``), where files are
-(``files``).
+Belongs here: overlaps, removals, marks. Does not belong here: what a file says (``csv_tables``, ``ofx``), where files
+are (``files``).
 
 Statements overlap, are imported twice or arrive late. So each read takes all that are there, in their order; of what
 several tell, the last holds; delivered is what was not told before, or not like this. That makes neither the order in
