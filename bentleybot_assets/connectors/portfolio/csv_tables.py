@@ -292,8 +292,11 @@ class _Table:
             raise _CellError(f"{columns.get('posted_date') or columns['transacted_date']} is empty. Write the date.")
         amount = self._amount(line)
         narrative = line.text("narrative")
-        by_content = self._keys.key(account, (made or day).isoformat(), amount, narrative)
         kind, quantity = line.meaning("kind", self._mapping.constants.get("kind", "other")), line.number_of("quantity")
+        security = line.text("security") or line.symbol()
+        # Two securities may pay the same on one day, in the same words.
+        trade = (security, kind, quantity, line.number_of("price")) if security else ()
+        by_content = self._keys.key(account, (made or day).isoformat(), amount, narrative, trade)
         content = {
             "account": account,
             "transaction": line.text("transaction") or by_content,

@@ -460,9 +460,9 @@ def _keyed_by_content(rows: Iterable[Row]) -> list[Row]:
     found = []
     for row in rows:
         told = row.content
-        key = keys.key(
-            told["account"], told["posted_date"] or told["transacted_date"], told["amount"], told["narrative"]
-        )
+        day = told["posted_date"] or told["transacted_date"]
+        trade = [told.get(name) for name in ("security", "kind", "quantity", "price")] if told.get("security") else ()
+        key = keys.key(told["account"], day, told["amount"], told["narrative"], trade)
         extra = {**row.extra, "FITID": told["transaction"]}
         found.append(replace(row, content={**told, "transaction": key}, extra=extra))
     return found

@@ -117,10 +117,12 @@ class ContentKeys:
     def __init__(self) -> None:
         self._equals: Counter[str] = Counter()
 
-    def key(self, account: str, day: str | None, amount: float | None, narrative: str | None) -> str:
-        """The key of the statement's next transaction."""
+    def key(
+        self, account: str, day: str | None, amount: float | None, narrative: str | None, trade: Sequence[Any] = ()
+    ) -> str:
+        """The key of the statement's next transaction; of one in a security, ``trade`` is what tells it from others."""
         text = " ".join(unicodedata.normalize("NFKC", narrative or "").casefold().split())
-        content = json.dumps([account, day, amount, text], ensure_ascii=False)
+        content = json.dumps([account, day, amount, text, *trade], ensure_ascii=False)
         ordinal = self._equals[content]
         self._equals[content] += 1
         return hashlib.sha256(f"{content} {ordinal}".encode()).hexdigest()[:_KEY_DIGITS]

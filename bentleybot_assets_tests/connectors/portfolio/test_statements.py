@@ -14,7 +14,7 @@ from bentleybot_assets.connectors.portfolio.csv_mapping import mapping_of
 from bentleybot_assets.connectors.portfolio.csv_tables import Account, read
 from bentleybot_assets.connectors.portfolio.files import in_order, read_statement
 from bentleybot_assets.connectors.portfolio.ofx import read as read_ofx
-from bentleybot_assets.connectors.portfolio.statements import Statement, StatementError, news
+from bentleybot_assets.connectors.portfolio.statements import ContentKeys, Statement, StatementError, news
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
 from bentleybot_assets_tests.connectors.portfolio.desk import PROVENANCE
 from bentleybot_assets_tests.connectors.portfolio.ofx_files import bank, broker, ofx, transaction
@@ -239,3 +239,14 @@ def test_a_number_that_is_given_again_in_another_statement_is_noticed():
         read_news([january, february])
     corrected = read_ofx(ofx(bank(transaction("1", "20240115", "-2")), made_at="20240301").encode())
     assert len(read_news([january, corrected])[0]) == 1
+
+
+def test_equal_payments_of_two_securities_on_one_day_are_told_apart_in_any_export() -> None:
+    def keys(*securities: str) -> list[str]:
+        statement = ContentKeys()
+        paid = ("A1", "2024-02-05", 9.2, "Cash dividend")
+        return [statement.key(*paid, (security, "dividend", None, None)) for security in securities]
+
+    apple, microsoft = keys("AAPL", "MSFT")
+    assert keys("MSFT") == [microsoft]
+    assert apple != microsoft
