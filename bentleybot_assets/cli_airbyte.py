@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bentleybot_assets.deployment import airbyte_connections, mysql_account, resources_of
+from bentleybot_assets.resources.airbyte.configuration import with_secrets
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.terminal import explained, fail, load_settings, out
 
@@ -48,7 +49,7 @@ def provision(
     sources = [
         WantedSource(
             name=name,
-            config=connection.config,
+            config=with_secrets(name, connection.config),
             image=f"{settings.airbyte.images}/source-{name}",
             version=version("bentleybot-assets"),
         )

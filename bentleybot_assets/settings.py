@@ -135,11 +135,17 @@ class Connection(_Section):
 
     Attributes:
         source: ``module:Class`` of the source; may be left out for the connections this package brings.
-        config: what the source's ``spec`` asks for.
+        config: what the source's ``spec`` asks for. ``{env: NAME}`` stands for what that variable of the environment or
+            ``.env`` holds when the source is read: a secret. A null is as if it were left out.
     """
 
     source: str = Field(pattern=r"^[\w.]+:\w+$")
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    @field_validator("config")
+    @classmethod
+    def _leave_out_nulls(cls, config: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in config.items() if value is not None}
 
 
 class AirbyteServer(_Section):
@@ -314,8 +320,6 @@ class Settings(BaseSettings):
     airbyte_password: SecretStr | None = Field(None, validation_alias="AIRBYTE_PASSWORD")
     knime_server_url: str | None = Field(None, validation_alias="KNIME_SERVER_URL")
     yahoo_finance_api_key: SecretStr | None = Field(None, validation_alias="YAHOO_FINANCE_API_KEY")
-    banking_api_key: SecretStr | None = Field(None, validation_alias="BANKING_API_KEY")
-    news_api_key: SecretStr | None = Field(None, validation_alias="NEWS_API_KEY")
 
     @field_validator("dagster_home")
     @classmethod
@@ -365,14 +369,12 @@ class Settings(BaseSettings):
                 f"The environment or .env does not make sense: a section or list in one variable must be JSON, which "
                 f"{' or '.join(names)} is not."
             ) from None
-        # Dagster resolves them from the environment when a run needs them, so that no stored configuration holds them.
-        for name, secret in {
-            "MYSQL_PASSWORD": settings.mysql_password,
-            "AIRBYTE_CLIENT_SECRET": settings.airbyte_client_secret,
-            "AIRBYTE_PASSWORD": settings.airbyte_password,
-        }.items():
-            if secret is not None:
-                os.environ.setdefault(name, secret.get_secret_value())
+        # They are taken from the environment when a run needs them, so that no stored configuration holds them.
+        secrets = {"MYSQL_PASSWORD", "AIRBYTE_CLIENT_SECRET", "AIRBYTE_PASSWORD"}
+        for connection in settings.connections.values():
+            secrets.update(_references(connection.config))
+        for name in secrets & environment.keys():
+            os.environ.setdefault(name, environment[name])
         return settings.model_copy(update={"home": folder / settings.home.expanduser()})
 
     @property
@@ -520,6 +522,17 @@ def _config_file(folder: Path, environment: Mapping[str, str]) -> Path:
         return path
     path = folder / CONFIG_FILE
     return path if path.exists() else _shipped_config()
+
+
+def _references(value: Any) -> Iterator[str]:
+    """The variables that a configuration refers to as ``{env: NAME}``."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"env"} and isinstance(value["env"], str):
+            yield value["env"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _references(entry)
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bentleybot_assets.contracts.trading import DATA_MODES
 from bentleybot_assets.settings import _DATA_MODES, Account, InvalidSettingsError, Policy, Settings
@@ -166,7 +168,7 @@ def test_of_two_names_for_one_thing_the_current_one_wins(folder: Path, monkeypat
     assert Settings.load(folder).mlflow_tracking_uri == "http://127.0.0.1:2"
 
 
-SECRETS = ("MYSQL_PASSWORD", "YAHOO_FINANCE_API_KEY", "BANKING_API_KEY", "NEWS_API_KEY")
+SECRETS = ("MYSQL_PASSWORD", "YAHOO_FINANCE_API_KEY", "AIRBYTE_PASSWORD")
 
 
 def test_the_address_of_an_mlflow_server_holds_no_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,10 +363,33 @@ def test_a_section_given_as_one_variable_must_be_json(folder: Path, monkeypatch:
 
 
 def test_dotenv_may_hold_names_of_other_programs(folder: Path) -> None:
-    (folder / ".env").write_text("COMPOSE_PROJECT_NAME=desk\nNEWS_API_KEY=hunter2\n")
-    key = Settings.load(folder).news_api_key
-    assert key is not None
-    assert key.get_secret_value() == "hunter2"
+    (folder / ".env").write_text("COMPOSE_PROJECT_NAME=desk\nMYSQL_USER=desk\n")
+    assert Settings.load(folder).mysql_user == "desk"
+
+
+def test_what_a_connection_refers_to_is_found_in_dotenv_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    feeds = [{"kind": "newsapi", "api_key": {"env": "NEWS_API_KEY"}}, {"env": 1}]
+    (folder / "bentleybot.yaml").write_text(
+        yaml.safe_dump(
+            {"connections": {"market": {"config": {"mode": "sample"}}, "news": {"config": {"feeds": feeds}}}}
+        )
+    )
+    (folder / ".env").write_text("NEWS_API_KEY=hunter2\nBANKING_API_KEY=hunter3\n")
+    settings = Settings.load(folder)
+    assert os.environ["NEWS_API_KEY"] == "hunter2"
+    assert "BANKING_API_KEY" not in os.environ
+    assert settings.connections["news"].config == {"feeds": feeds}
+
+
+def test_a_null_of_a_connection_is_left_to_the_sources_default(folder: Path) -> None:
+    (folder / "bentleybot.yaml").write_text("connections: {market: {config: {mode: sample, base_url: }}}\n")
+    assert Settings.load(folder).connections["market"].config == {"mode": "sample"}
+
+
+def test_settings_do_not_print_what_a_connection_is_told(folder: Path) -> None:
+    (folder / "bentleybot.yaml").write_text("connections: {market: {config: {mode: sample, api_key: hunter2}}}\n")
+    assert "hunter2" not in repr(Settings.load(folder))
 
 
 def test_settings_cannot_be_changed_after_loading(folder: Path) -> None:
@@ -389,7 +414,7 @@ def test_every_environment_name_is_explained_in_the_example() -> None:
         if field.validation_alias is not None
         for alias in getattr(field.validation_alias, "choices", [field.validation_alias])
     ]
-    assert len(names) == 18
+    assert len(names) == 16
     assert [name for name in names if name not in example] == []
 
 

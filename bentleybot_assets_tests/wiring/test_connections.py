@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.resources.airbyte.base import Airbyte
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
 from bentleybot_assets.wiring.connections import Stream, connection_assets, sync_streams
@@ -22,7 +23,9 @@ BARS = dg.AssetKey(["raw", "market", "daily_bars"])
 ACTIONS = dg.AssetKey(["raw", "market", "corporate_actions"])
 
 
-def sync(context: dg.AssetExecutionContext, airbyte: EmbeddedAirbyte, warehouse: WarehouseResource) -> Iterator[Any]:
+def sync(
+    context: dg.AssetExecutionContext, airbyte: dg.ResourceParam[Airbyte], warehouse: WarehouseResource
+) -> Iterator[Any]:
     yield from sync_streams(context, "market", STREAMS, airbyte, warehouse)
 
 

@@ -61,7 +61,9 @@ STREAMS = (
 
 
 @connection_assets("market", STREAMS)
-def market(context: dg.AssetExecutionContext, airbyte: Airbyte, warehouse: WarehouseResource) -> Iterator[Any]:
+def market(
+    context: dg.AssetExecutionContext, airbyte: dg.ResourceParam[Airbyte], warehouse: WarehouseResource
+) -> Iterator[Any]:
     """Sync the connection and append what it delivers to the raw log."""
     yield from sync_streams(context, "market", STREAMS, airbyte, warehouse)
 

@@ -38,7 +38,9 @@ STREAMS = (
 
 
 @connection_assets("news", STREAMS)
-def news(context: dg.AssetExecutionContext, airbyte: Airbyte, warehouse: WarehouseResource) -> Iterator[Any]:
+def news(
+    context: dg.AssetExecutionContext, airbyte: dg.ResourceParam[Airbyte], warehouse: WarehouseResource
+) -> Iterator[Any]:
     """Sync the connection and append what it delivers to the raw log."""
     yield from sync_streams(context, "news", STREAMS, airbyte, warehouse)
 

@@ -62,7 +62,9 @@ STREAMS = (
 
 
 @connection_assets("portfolio", STREAMS)
-def portfolio(context: dg.AssetExecutionContext, airbyte: Airbyte, warehouse: WarehouseResource) -> Iterator[Any]:
+def portfolio(
+    context: dg.AssetExecutionContext, airbyte: dg.ResourceParam[Airbyte], warehouse: WarehouseResource
+) -> Iterator[Any]:
     """Sync the connection and append what it delivers to the raw log."""
     yield from sync_streams(context, "portfolio", STREAMS, airbyte, warehouse)
 

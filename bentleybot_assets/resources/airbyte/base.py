@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from bentleybot_assets.contracts.raw._base import RawContract
@@ -79,7 +78,7 @@ class SyncResult:
         return all(stream.passed for stream in self.streams.values())
 
 
-class Airbyte(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
+class Airbyte(ABC):
     """Reads the connections of this deployment."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What is wrong with a source's configuration, said without its values: some of them are secret.
+"""A source's configuration: its secrets put in, and what is wrong with it, said without its values.
 
 Does not belong here: whether what it names can be read (each source's own check).
 """
@@ -8,8 +8,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
+
+from bentleybot_assets.resources.airbyte.base import SyncError
+
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
+
+
+def with_secrets(connection: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which each ``{env: NAME}`` is what that variable holds.
+
+    Raises:
+        SyncError: a variable is not set, or empty.
+    """
+    return {key: _with_secrets(value, f"{connection}: its configuration at {key}") for key, value in config.items()}
+
+
+def _with_secrets(value: Any, place: str) -> Any:
+    if isinstance(value, list):
+        return [_with_secrets(entry, f"{place}[{number}]") for number, entry in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    if value.keys() != {"env"} or not isinstance(value["env"], str):
+        return {key: _with_secrets(entry, f"{place}.{key}") for key, entry in value.items()}
+    if not (secret := dg.EnvVar(value["env"]).get_value()):
+        raise SyncError(f"{place} refers to {value['env']}, which neither the environment nor .env sets. Set it.")
+    return secret
 
 
 def problem_of(config: Mapping[str, Any], specification: Mapping[str, Any]) -> str | None:

@@ -10,14 +10,12 @@ import logging
 import logging.config
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import dagster as dg
-from pydantic import field_validator
 
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.resources.airbyte.base import Airbyte, SyncError, SyncResult
-from bentleybot_assets.resources.airbyte.configuration import problem_of
+from bentleybot_assets.resources.airbyte.configuration import problem_of, with_secrets
 from bentleybot_assets.resources.airbyte.delivery import Deliveries
 from bentleybot_assets.warehouse.base import Warehouse
 
@@ -34,7 +32,8 @@ _SOURCE_LOG = logging.getLogger("airbyte")
 """Sources and the cdk log below this name."""
 
 
-class Connection(dg.Config):
+@dataclass(frozen=True)
+class Connection:
     """A configured source.
 
     Attributes:
@@ -43,23 +42,20 @@ class Connection(dg.Config):
     """
 
     source: str
-    config: dict[str, Any]
-
-    @field_validator("config")
-    @classmethod
-    def _leave_out_nulls(cls, config: dict[str, Any]) -> dict[str, Any]:
-        # Dagster's maps hold no nulls; to a source a setting that is null and one left out are the same.
-        return {name: value for name, value in config.items() if value is not None}
+    config: Mapping[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True)
 class EmbeddedAirbyte(Airbyte):
     """Reads Airbyte sources in this process.
+
+    Not a ``ConfigurableResource``: Dagster keeps the configuration of those with every run, and sources have keys.
 
     Attributes:
         connections: connection name to source and configuration.
     """
 
-    connections: dict[str, Connection]
+    connections: Mapping[str, Connection]
 
     def has(self, connection: str) -> bool:
         """See :class:`Airbyte`."""
@@ -109,7 +105,7 @@ class _Source:
 
     def __init__(self, connection: str, settings: Connection) -> None:
         self._connection = connection
-        self._config = settings.config
+        self._config = with_secrets(connection, settings.config)
         self._source = _load(connection, settings.source)
         self._spec = self._source.spec(_SOURCE_LOG)
         from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets

@@ -42,7 +42,7 @@ _RETRIES = 5
 _ANSWER_SECONDS = 30
 
 
-class ServerAirbyte(Airbyte):
+class ServerAirbyte(dg.ConfigurableResource, Airbyte):  # type: ignore[type-arg]
     """Has connections synced by an Airbyte server.
 
     Attributes:

@@ -335,9 +335,14 @@ def test_asking_about_a_connection_that_is_not_there_is_an_error():
         market().check("broker")
 
 
-def test_settings_that_are_null_are_left_to_the_sources_default():
-    connection = Connection(source=MARKET, config={"mode": "sample", "base_url": None})
-    assert connection.config == {"mode": "sample"}
+def test_a_secret_is_taken_from_its_variable_when_the_source_is_read(warehouse, script, monkeypatch):
+    script["daily_bars"] = [[bar()]]
+    reading = scripted(api_key={"env": "TEST_API_KEY"})
+    with pytest.raises(SyncError, match=r"^market: its configuration at api_key refers to TEST_API_KEY, which neither"):
+        reading.sync("market", BARS, warehouse, LOG)
+    monkeypatch.setenv("TEST_API_KEY", SECRET)
+    assert reading.sync("market", BARS, warehouse, LOG).passed
+    assert SECRET not in repr(reading)
 
 
 # The process it runs in.
@@ -345,8 +350,8 @@ def test_settings_that_are_null_are_left_to_the_sources_default():
 
 def test_building_the_resource_does_not_load_the_cdk():
     program = (
-        "import sys; from bentleybot_assets.resources.airbyte.embedded import EmbeddedAirbyte\n"
-        f"EmbeddedAirbyte(connections={{'market': {{'source': {MARKET!r}, 'config': {{'mode': 'sample'}}}}}})\n"
+        "import sys; from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte\n"
+        f"EmbeddedAirbyte(connections={{'market': Connection({MARKET!r}, {{'mode': 'sample'}})}})\n"
         "print([name for name in ('airbyte_cdk', 'yfinance', 'exchange_calendars') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -359,11 +364,9 @@ import logging, pathlib
 logging.basicConfig(format="OURS %(message)s")
 handlers = list(logging.getLogger().handlers)
 from bentleybot_assets.contracts.raw.market import DailyBars
-from bentleybot_assets.resources.airbyte.embedded import EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-airbyte = EmbeddedAirbyte(
-    connections={{"market": {{"source": {MARKET!r}, "config": {{"mode": "sample", "symbols": ["FB"]}}}}}}
-)
+airbyte = EmbeddedAirbyte(connections={{"market": Connection({MARKET!r}, {{"mode": "sample", "symbols": ["FB"]}})}})
 warehouse = ParquetWarehouse(pathlib.Path({str(tmp_path)!r}))
 airbyte.sync("market", {{"daily_bars": DailyBars}}, warehouse, logging.getLogger())
 assert logging.getLogger().handlers == handlers
