@@ -85,14 +85,29 @@ def _refresh(settings: Settings, airbyte: ServerAirbyte) -> None:
 
 
 def _destination(settings: Settings) -> dict[str, Any]:
-    """The configuration of destination-mysql for the desk's own server."""
+    """The configuration of destination-mysql for the desk's own server: a database that Airbyte has to itself.
+
+    Its namespace is this database, too: the destination makes and drops a table there to see whether it may.
+    """
+    from bentleybot_assets.resources.airbyte.raw_tables import raw_database, set_up
+
     server = mysql_account(settings).server()
+    database = raw_database(server.database)
+    user, password = settings.airbyte_mysql_user, settings.airbyte_mysql_password
+    if user is None or password is None or user == server.user:
+        statements = "\n".join(set_up(database, destination="airbyte", desk=server.user))
+        fail(
+            "Airbyte writes as a MySQL user of its own, who can do nothing to the desk's tables: set "
+            "AIRBYTE_MYSQL_USER (another than MYSQL_USER) and AIRBYTE_MYSQL_PASSWORD. An administrator of "
+            f"{server.host} must have run, with the hosts that the two connect from in place of %:\n{statements}"
+        )
     return {
         "host": settings.airbyte.mysql_host or server.host,
         "port": server.port,
-        "database": server.database,
-        "username": server.user,
-        "password": server.password,
+        "database": database,
+        "raw_data_schema": database,
+        "username": user,
+        "password": password.get_secret_value(),
         "ssl": server.settled("of Airbyte's destination").ssl_mode != "disabled",
         "disable_type_dedupe": True,
         "tunnel_method": {"tunnel_method": "NO_TUNNEL"},

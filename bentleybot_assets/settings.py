@@ -318,6 +318,8 @@ class Settings(BaseSettings):
     airbyte_client_secret: SecretStr | None = Field(None, validation_alias="AIRBYTE_CLIENT_SECRET")
     airbyte_username: str | None = Field(None, validation_alias="AIRBYTE_USERNAME")
     airbyte_password: SecretStr | None = Field(None, validation_alias="AIRBYTE_PASSWORD")
+    airbyte_mysql_user: str | None = Field(None, validation_alias="AIRBYTE_MYSQL_USER")
+    airbyte_mysql_password: SecretStr | None = Field(None, validation_alias="AIRBYTE_MYSQL_PASSWORD")
     knime_server_url: str | None = Field(None, validation_alias="KNIME_SERVER_URL")
     yahoo_finance_api_key: SecretStr | None = Field(None, validation_alias="YAHOO_FINANCE_API_KEY")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from bentleybot_assets.cli import app
 from bentleybot_assets.definitions import build_defs
+from bentleybot_assets.resources.airbyte.raw_tables import set_up
 from bentleybot_assets.resources.airbyte.server import ServerAirbyte
 from bentleybot_assets.settings import Settings
 from bentleybot_assets_tests.mariadb import PASSWORD
-from bentleybot_assets_tests.resources.airbyte.fake_server import CLIENT, WORKSPACE, FakeAirbyte, serving
+from bentleybot_assets_tests.resources.airbyte.fake_server import CLIENT, MYSQL, WORKSPACE, FakeAirbyte, serving
 from bentleybot_assets_tests.resources.airbyte.server_desk import CONFIG, STREAMS, empty_raw_database
 
 ONE_CONNECTION = "connections: {market: {config: {mode: sample, symbols: [IBM]}}}"
@@ -39,6 +41,8 @@ def variables(monkeypatch, tmp_path):
         MYSQL_USER="desk",
         MYSQL_PASSWORD=PASSWORD,
         MYSQL_DATABASE="desk",
+        AIRBYTE_MYSQL_USER=MYSQL["username"],
+        AIRBYTE_MYSQL_PASSWORD=MYSQL["password"],
     )
     (tmp_path / "bentleybot.yaml").write_text(ONE_CONNECTION)
     set_(BENTLEYBOT_CONFIG=tmp_path / "bentleybot.yaml")
@@ -87,19 +91,32 @@ def test_provision_sets_a_server_up_and_refreshes(fake, home):
     assert code == 0
     assert "source definition bentleybot/source-market: created" in told
     assert told.splitlines()[-1].startswith("market: corporate_actions, daily_bars, ")
-    assert not any(secret in told for secret in (PASSWORD, CLIENT[1]))
+    assert not any(secret in told for secret in (PASSWORD, MYSQL["password"], CLIENT[1]))
     (destination,) = fake.destinations.values()
-    assert destination["configuration"] == {
+    assert destination["configuration"] == MYSQL | {
         "host": "127.0.0.1",
         "port": fake.mysql.port,
-        "database": "desk",
-        "username": "desk",
-        "password": PASSWORD,
         "ssl": destination["configuration"]["ssl"],
-        "disable_type_dedupe": True,
         "tunnel_method": {"tunnel_method": "NO_TUNNEL"},
     }
     assert "connection market: as it should be" in said("provision")[1]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"AIRBYTE_MYSQL_USER": ""}, {"AIRBYTE_MYSQL_PASSWORD": ""}, {"AIRBYTE_MYSQL_USER": "desk"}]
+)
+def test_without_a_mysql_user_of_its_own_airbyte_is_not_set_up(changes, fake, variables):
+    variables(**changes)
+    code, told = said("provision")
+    assert code == 2
+    assert "set AIRBYTE_MYSQL_USER (another than MYSQL_USER) and AIRBYTE_MYSQL_PASSWORD." in told
+    assert told.splitlines()[-4:] == set_up("desk_airbyte", destination="airbyte", desk="desk")
+    assert fake.requests == []
+
+
+def test_the_rights_that_the_readme_tells_of_are_those_that_are_asked_for():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert "\n".join(set_up("bentley_airbyte", destination="airbyte", desk="desk")) in readme
 
 
 def test_the_airbyte_server_may_reach_mysql_under_another_name(fake, variables):

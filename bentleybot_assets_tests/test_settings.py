@@ -414,7 +414,7 @@ def test_every_environment_name_is_explained_in_the_example() -> None:
         if field.validation_alias is not None
         for alias in getattr(field.validation_alias, "choices", [field.validation_alias])
     ]
-    assert len(names) == 16
+    assert len(names) == 18
     assert [name for name in names if name not in example] == []
 
 

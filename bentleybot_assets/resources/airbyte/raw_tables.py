@@ -34,6 +34,10 @@ SLICE_RECORDS = 20_000
 
 _LONGEST_NAME = 44
 """The destination cuts longer names of tables in the middle."""
+_DESTINATION_RIGHTS = "CREATE, DROP, INDEX, INSERT, SELECT"
+"""What destination-mysql does in its database: tables, their indexes and rows; it empties and drops tables, too."""
+_DESK_RIGHTS = "SELECT, UPDATE"
+"""What this module does there: it reads rows and stamps them."""
 _NEVER = datetime(1970, 1, 2, tzinfo=UTC)
 _DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 
@@ -59,6 +63,27 @@ def identifier(name: str) -> str:
         return written
     half = (_LONGEST_NAME - 2) // 2
     return f"{written[:half]}__{written[-half:]}"
+
+
+def raw_database(database: str) -> str:
+    """The database that Airbyte has to itself, beside that of the desk's tables."""
+    return identifier(f"{database}_airbyte")
+
+
+def set_up(database: str, *, destination: str, desk: str) -> list[str]:
+    """What an administrator must run before Airbyte can write and the desk can read.
+
+    Args:
+        database: of the raw tables.
+        destination: the user that Airbyte's destination logs in as, which is made.
+        desk: the desk's own user.
+    """
+    return [
+        f"CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4;",
+        f"CREATE USER IF NOT EXISTS {_account(destination)} IDENTIFIED BY '<AIRBYTE_MYSQL_PASSWORD>';",
+        _grant(_DESTINATION_RIGHTS, database, destination),
+        _grant(_DESK_RIGHTS, database, desk),
+    ]
 
 
 @contextmanager
@@ -125,7 +150,7 @@ class RawTables:
             raise SyncError(
                 f"{self._connection}: {self._server.shown} sees no raw table {self._database}.{table}. If the "
                 "connection writes to another server or database, `bentleybot airbyte provision` mends it; if the "
-                f"table is there, let this user read it: {self._grant()}."
+                f"table is there, let this user read it (with its host in place of %): {self._grant()}"
             )
         if found[0][0] != "YES":
             raise SyncError(
@@ -183,7 +208,7 @@ class RawTables:
         return f"`{self._database}`.`{table}`"
 
     def _grant(self) -> str:
-        return _grant(self._server, self._database)
+        return _grant(_DESK_RIGHTS, self._database, self._server.user)
 
 
 @contextmanager
@@ -192,9 +217,16 @@ def _explained(server: MySqlServer, database: str, connection: str) -> Iterator[
     try:
         yield
     except MySqlError as error:
-        right = f" What it needs: {_grant(server, database)}." if error.code in _DENIED else ""
+        right = f" What it needs: {_grant(_DESK_RIGHTS, database, server.user)}" if error.code in _DENIED else ""
         raise SyncError(f"{connection}: {error}{right}") from error
 
 
-def _grant(server: MySqlServer, database: str) -> str:
-    return f"GRANT SELECT, UPDATE ON `{database}`.* TO '{server.user}'"
+def _grant(rights: str, database: str, user: str) -> str:
+    # In a GRANT an underscore stands for any letter.
+    pattern = database.replace("_", "\\_")
+    return f"GRANT {rights} ON `{pattern}`.* TO {_account(user)};"
+
+
+def _account(user: str) -> str:
+    written = user.replace("\\", "\\\\").replace("'", "''")
+    return f"'{written}'@'%'"

@@ -2,7 +2,8 @@
 
 It remembers definitions, sources, destinations, connections, jobs and STATE. A job moves on whenever it is asked for;
 on its way to its end it runs the source in this process, message by message as text, and writes its records into the
-raw tables of a MySQL server as destination-mysql 1.1 does. Tests script what goes wrong.
+raw tables of a MySQL server as destination-mysql 1.1 does: as the user of the destination's configuration, with the
+statements that it runs. Tests script what goes wrong.
 
 Does not belong here: what a test expects.
 """
@@ -38,11 +39,23 @@ from airbyte_cdk.models import (
     SyncMode,
 )
 from airbyte_cdk.sources import Source
+from pymysql.cursors import Cursor
 
 from bentleybot_assets.connectors.market.source import MarketSource
 from bentleybot_assets.resources.airbyte.raw_tables import raw_table_name
 from bentleybot_assets_tests.mariadb import MariaDb
 
+MYSQL = {
+    "host": "mysql",
+    "port": 3306,
+    "database": "desk_airbyte",
+    "raw_data_schema": "desk_airbyte",
+    "username": "airbyte",
+    "password": "s3cret-of-the-destination",
+    "ssl": False,
+    "disable_type_dedupe": True,
+}
+"""Configuration of a destination that writes to the MySQL server of the tests."""
 WORKSPACE = "11111111-1111-4111-8111-111111111111"
 CLIENT = ("desk-client", "s3cret-of-the-client")
 BASIC = ("desk", "s3cret-of-the-user")
@@ -109,6 +122,7 @@ class FakeAirbyte:
         self.script = Script()
         self.requests: list[tuple[str, str]] = []
         self.queries: list[Mapping[str, list[str]]] = []
+        self.failures: list[str] = []
         self.instead: list[tuple[str, str, Answer]] = []
         self.is_down = False
         self.source_of: Callable[[str], Source] = lambda _: MarketSource()
@@ -138,19 +152,12 @@ class FakeAirbyte:
     def add_connection(self, name: str, config: Mapping[str, Any], streams: Collection[str], **changes: Any) -> str:
         """A connection of some streams as somebody set it up, with a source and a destination of its own; its id."""
         source = self._make("sources", {"name": name, "definitionId": self._id(), "configuration": dict(config)})
-        configuration = {
-            "host": "mysql",
-            "database": "desk",
-            "username": "desk",
-            "password": "s3cret-of-the-destination",
-            "disable_type_dedupe": True,
-        }
         destination = self._make(
             "destinations",
             {
                 "name": "warehouse",
                 "definitionId": self._id(),
-                "configuration": configuration | changes.pop("destination", {}),
+                "configuration": MYSQL | changes.pop("destination", {}),
             },
         )
         selected = [
@@ -354,7 +361,11 @@ class FakeAirbyte:
         status = script.statuses[min(job["polls"], len(script.statuses) - 1)]
         before, job["status"] = job["status"], status
         if status in AT_ITS_END and before not in AT_ITS_END:
-            self._carry_out(job)
+            try:
+                self._carry_out(job)
+            except pymysql.err.Error as error:
+                job["status"], job["script"] = "failed", Script(("failed",))
+                self.failures.append(str(error))
         script.on_poll()
         return _shown_job(job)
 
@@ -404,20 +415,30 @@ class FakeAirbyte:
         return records, new_state
 
     def _load(self, connection: Mapping[str, Any], rows: list[Record]) -> None:
+        """What destination-mysql 1.1.1 does with typed tables off: its check, then each stream's raw table."""
         configuration = self.destinations[connection["destinationId"]]["configuration"]
         place = configuration.get("raw_data_schema") or "airbyte_internal"
-        session = pymysql.connect(unix_socket=self.mysql.socket, user="root", autocommit=True, charset="utf8mb4")
+        session = pymysql.connect(
+            host="127.0.0.1",
+            port=self.mysql.port,
+            user=configuration["username"],
+            password=configuration["password"],
+            autocommit=True,
+            charset="utf8mb4",
+        )
         with contextlib.closing(session), session.cursor() as cursor:
             cursor.execute("SET time_zone = '+00:00'")
-            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{place}` CHARACTER SET utf8mb4")
+            tried = f"_airbyte_connection_test_{uuid.uuid4().hex}"
+            _create_raw_table(cursor, configuration["database"], tried)
+            cursor.execute(f"DROP TABLE IF EXISTS `{configuration['database']}`.`{tried}`")
             for stream in connection["configurations"]["streams"]:
-                table = (
-                    f"`{place}`.`{raw_table_name(configuration['database'], connection['prefix'] + stream['name'])}`"
-                )
-                cursor.execute(RAW_TABLE.format(table=table))
+                name = raw_table_name(configuration["database"], connection["prefix"] + stream["name"])
+                _create_raw_table(cursor, place, name)
+                if stream["syncMode"].endswith("_overwrite"):
+                    cursor.execute(f"TRUNCATE TABLE `{place}`.`{name}`")
                 cursor.executemany(
-                    f"INSERT INTO {table} (_airbyte_raw_id, _airbyte_data, _airbyte_extracted_at, _airbyte_loaded_at, "  # noqa: S608
-                    "_airbyte_meta) VALUES (%s, %s, %s, %s, %s)",
+                    f"INSERT INTO `{place}`.`{name}` (_airbyte_raw_id, _airbyte_data, _airbyte_extracted_at, "  # noqa: S608
+                    "_airbyte_loaded_at, _airbyte_meta) VALUES (%s, %s, %s, %s, %s)",
                     [
                         (str(uuid.uuid4()), json.dumps(row["data"]), row["extracted_at"], None, '{"changes": []}')
                         for row in rows
@@ -426,18 +447,28 @@ class FakeAirbyte:
                 )
 
 
+def _create_raw_table(cursor: Cursor, database: str, name: str) -> None:
+    cursor.execute(f"CREATE SCHEMA IF NOT EXISTS `{database}`")
+    cursor.execute(RAW_TABLE.format(table=f"`{database}`.`{name}`"))
+    for index, columns in RAW_INDEXES.items():
+        if not cursor.execute(f"SHOW INDEX FROM `{database}`.`{name}` WHERE key_name = '{index}'"):
+            cursor.execute(f"CREATE INDEX `{index}` ON `{database}`.`{name}` ({columns})")
+
+
 RAW_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
     _airbyte_raw_id VARCHAR(256) PRIMARY KEY,
     _airbyte_data JSON,
     _airbyte_extracted_at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6),
     _airbyte_loaded_at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6),
-    _airbyte_meta JSON,
-    INDEX unloaded_extracted_at (_airbyte_loaded_at, _airbyte_extracted_at),
-    INDEX extracted_at (_airbyte_extracted_at)
+    _airbyte_meta JSON
 )
 """
-"""As destination-mysql 1.1 makes them."""
+"""As destination-mysql 1.1 makes them, and then their indexes."""
+RAW_INDEXES = {
+    "unloaded_extracted_at": "_airbyte_loaded_at, _airbyte_extracted_at",
+    "extracted_at": "_airbyte_extracted_at",
+}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -16,26 +16,32 @@ from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.core.bars import daily_bars
 from bentleybot_assets.core.instruments import WatchlistEntry, instruments
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
+from bentleybot_assets.resources.airbyte.raw_tables import raw_database, set_up
 from bentleybot_assets.resources.airbyte.server import ServerAirbyte, airbyte_workspace
 from bentleybot_assets.resources.mysql import MySqlAccount
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.mariadb import PASSWORD, MariaDb
-from bentleybot_assets_tests.resources.airbyte.fake_server import CLIENT, WORKSPACE, FakeAirbyte
+from bentleybot_assets_tests.resources.airbyte.fake_server import CLIENT, MYSQL, WORKSPACE, FakeAirbyte
 
 LOG = logging.getLogger("test.server")
 MARKET = "bentleybot_assets.connectors.market.source:MarketSource"
 CONFIG = {"mode": "sample", "symbols": ["FB", "IBM"], "start_date": "2012-11-01"}
 STREAMS = {"daily_bars": DailyBars, "corporate_actions": CorporateActions}
+RAW = raw_database("desk")
 LOGIN = dict(zip(("client_id", "client_secret"), CLIENT, strict=True))
 
 
 def empty_raw_database(mariadb: MariaDb) -> None:
-    """Let Airbyte and the desk share the server as they would: one makes the raw tables, the other may stamp rows."""
-    mariadb.as_root(
-        "DROP DATABASE IF EXISTS airbyte_internal",
-        "CREATE DATABASE airbyte_internal CHARACTER SET utf8mb4",
-        "GRANT SELECT, UPDATE ON airbyte_internal.* TO 'desk'@'127.0.0.1'",
-    )
+    """Let Airbyte and the desk share the server as they would: with no more rights than an administrator is told of."""
+    mariadb.as_root(f"DROP DATABASE IF EXISTS {RAW}", "DROP USER IF EXISTS 'airbyte'@'127.0.0.1'")
+    share(mariadb, RAW)
+
+
+def share(mariadb: MariaDb, database: str) -> None:
+    """Run what an administrator is told to run."""
+    told = set_up(database, destination=MYSQL["username"], desk="desk")
+    written = (statement.replace("<AIRBYTE_MYSQL_PASSWORD>", MYSQL["password"]) for statement in told)
+    mariadb.as_root(*(statement.replace("'@'%'", "'@'127.0.0.1'") for statement in written))
 
 
 def desk_at(

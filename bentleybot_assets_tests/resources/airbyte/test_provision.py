@@ -8,7 +8,7 @@ from bentleybot_assets.connectors.market.source import MarketSource
 from bentleybot_assets.resources.airbyte.base import SyncError
 from bentleybot_assets.resources.airbyte.provision import WantedSource, provision
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-from bentleybot_assets_tests.resources.airbyte.fake_server import MASK, WORKSPACE, Answer, FakeAirbyte, serving
+from bentleybot_assets_tests.resources.airbyte.fake_server import MASK, MYSQL, WORKSPACE, Answer, FakeAirbyte, serving
 from bentleybot_assets_tests.resources.airbyte.server_desk import (
     CONFIG,
     LOG,
@@ -19,16 +19,7 @@ from bentleybot_assets_tests.resources.airbyte.server_desk import (
     log_of,
 )
 
-SECRET = "s3cret-of-mysql"  # noqa: S105 - a made-up one
-DESTINATION = {
-    "host": "mysql",
-    "port": 3306,
-    "database": "desk",
-    "username": "desk",
-    "password": SECRET,
-    "ssl": False,
-    "disable_type_dedupe": True,
-}
+SECRET = MYSQL["password"]
 
 
 ALL = sorted(stream.name for stream in MarketSource().streams(CONFIG))
@@ -51,7 +42,7 @@ def market(**changes):
     return WantedSource("market", CONFIG | changes, "bentleybot/source-market", "0.1.0")
 
 
-def done(airbyte, *, source=None, destination=DESTINATION, dry_run=False, sends_secrets=False):
+def done(airbyte, *, source=None, destination=MYSQL, dry_run=False, sends_secrets=False):
     sources = [source or market()]
     return list(provision(airbyte.client(), sources, destination, dry_run=dry_run, sends_secrets=sends_secrets))
 
@@ -95,7 +86,7 @@ def test_what_differs_is_changed_and_named(fake, airbyte):
     connection["status"] = "inactive"
     connection["configurations"] = {"streams": connection["configurations"]["streams"][1:]}
     changed = WantedSource("market", CONFIG | {"symbols": ["IBM"]}, "bentleybot/source-market", "0.2.0")
-    assert done(airbyte, source=changed, destination=DESTINATION | {"ssl": True})[2:] == [
+    assert done(airbyte, source=changed, destination=MYSQL | {"ssl": True})[2:] == [
         "destination bentleybot: changed (ssl)",
         "source definition bentleybot/source-market: changed (dockerImageTag)",
         "source market: changed (symbols)",
@@ -130,7 +121,7 @@ def test_secrets_are_sent_and_never_told(fake, airbyte):
     lines = done(airbyte)
     (destination,) = fake.destinations.values()
     assert destination["configuration"]["password"] == SECRET
-    rotated = DESTINATION | {"password": "another-s3cret"}
+    rotated = MYSQL | {"password": "another-s3cret"}
     lines += done(airbyte, destination=rotated)
     assert destination["configuration"]["password"] == SECRET
     lines += done(airbyte, destination=rotated, sends_secrets=True)

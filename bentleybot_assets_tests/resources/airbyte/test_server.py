@@ -31,6 +31,7 @@ from bentleybot_assets_tests.resources.airbyte.fake_server import (
 from bentleybot_assets_tests.resources.airbyte.server_desk import (
     CONFIG,
     LOG,
+    RAW,
     STREAMS,
     desk_at,
     digest,
@@ -38,8 +39,10 @@ from bentleybot_assets_tests.resources.airbyte.server_desk import (
     empty_raw_database,
     log_of,
     market_bars,
+    share,
 )
 
+DAILY_BARS = f"{RAW}.{RAW}_raw__stream_daily_bars"
 RECORDS = 166
 """Of both streams."""
 
@@ -168,12 +171,12 @@ def test_slices_and_deliveries_do_not_show(airbyte, warehouse, undisturbed, smal
     assert_same(warehouse, undisturbed)
 
 
-def test_a_prefix_a_namespace_and_another_raw_database_are_heeded(mariadb, mysql_server, warehouse, file, undisturbed):
-    mariadb.as_root(
-        "CREATE DATABASE IF NOT EXISTS elsewhere", "GRANT SELECT, UPDATE ON elsewhere.* TO 'desk'@'127.0.0.1'"
-    )
+@pytest.mark.parametrize("place", ["elsewhere", ""])
+def test_a_prefix_and_another_raw_database_are_heeded(*, place, mariadb, mysql_server, warehouse, file, undisturbed):
+    empty_raw_database(mariadb)
+    share(mariadb, place or "airbyte_internal")
     with serving(FakeAirbyte(mariadb)) as fake:
-        destination = {"raw_data_schema": "elsewhere"}
+        destination = {"raw_data_schema": place}
         fake.add_connection("market", CONFIG, STREAMS, prefix="eu_west_", destination=destination)
         sync(refreshed(desk_at(fake, file)), warehouse)
     assert_same(warehouse, undisturbed)
@@ -561,8 +564,8 @@ def test_a_desk_that_dies_at_any_commit_takes_every_row_once(
 def test_rows_stay_in_order_when_the_servers_clock_is_set_back(fake, airbyte, warehouse, undisturbed):
     fake.script = Script(changed=lambda rows: rows[:50], keeps_state=False)
     sync(airbyte, warehouse)
-    far = "UPDATE airbyte_internal.desk_raw__stream_daily_bars SET _airbyte_loaded_at = '2037-01-01 00:00:00.000001'"
-    fake.mysql.as_root(far)
+    far = "_airbyte_loaded_at = '2037-01-01 00:00:00.000001'"
+    fake.mysql.as_root(f"UPDATE {DAILY_BARS} SET {far}")  # noqa: S608
     fake.script = Script(changed=lambda rows: rows[50:])
     sync(airbyte, warehouse)
     # What was stamped anew is taken again; nothing that came after is lost.
@@ -578,7 +581,7 @@ def test_a_new_log_gets_everything(fake, airbyte, warehouse, tmp_path, undisturb
 
 def test_two_processes_do_not_take_rows_at_once(fake, airbyte, warehouse, monkeypatch):
     monkeypatch.setattr("bentleybot_assets.mysql.address._READ_SECONDS", 2)
-    with raw_tables.raw_tables(airbyte.destination.server(), "airbyte_internal", "market"):
+    with raw_tables.raw_tables(airbyte.destination.server(), RAW, "market"):
         assert "another process is taking its rows" in refusal(airbyte, warehouse)
     assert sync(airbyte, warehouse).passed
 
@@ -595,21 +598,38 @@ def test_a_desk_may_change_between_server_and_embedded(fake, airbyte, warehouse,
 
 
 def test_a_table_that_may_not_be_read_is_told_with_the_grant(fake, airbyte, warehouse, undisturbed):
-    fake.mysql.as_root("REVOKE SELECT, UPDATE ON airbyte_internal.* FROM 'desk'@'127.0.0.1'")
+    fake.mysql.as_root(r"REVOKE SELECT, UPDATE ON `desk\_airbyte`.* FROM 'desk'@'127.0.0.1'")
     said = refusal(airbyte, warehouse)
-    assert "sees no raw table airbyte_internal.desk_raw__stream_daily_bars" in said
-    assert "GRANT SELECT, UPDATE ON `airbyte_internal`.* TO 'desk'" in said
-    fake.mysql.as_root("GRANT SELECT ON airbyte_internal.* TO 'desk'@'127.0.0.1'")
-    assert "What it needs: GRANT SELECT, UPDATE" in refusal(airbyte, warehouse)
-    fake.mysql.as_root("GRANT SELECT, UPDATE ON airbyte_internal.* TO 'desk'@'127.0.0.1'")
+    assert f"sees no raw table {DAILY_BARS}" in said
+    assert r"GRANT SELECT, UPDATE ON `desk\_airbyte`.* TO 'desk'@'%';" in said
+    fake.mysql.as_root(r"GRANT SELECT ON `desk\_airbyte`.* TO 'desk'@'127.0.0.1'")
+    assert r"What it needs: GRANT SELECT, UPDATE ON `desk\_airbyte`.*" in refusal(airbyte, warehouse)
+    share(fake.mysql, RAW)
     sync(airbyte, warehouse)
     assert_same(warehouse, undisturbed)
+
+
+@pytest.mark.parametrize("right", ["CREATE", "DROP", "INDEX", "INSERT"])
+def test_airbytes_user_needs_every_right_that_it_is_given(right, fake, airbyte, warehouse, undisturbed):
+    fake.mysql.as_root(rf"REVOKE {right} ON `desk\_airbyte`.* FROM 'airbyte'@'127.0.0.1'")
+    refusal(airbyte, warehouse)
+    assert "denied" in fake.failures[-1]
+    share(fake.mysql, RAW)
+    sync(airbyte, warehouse)
+    assert_same(warehouse, undisturbed)
+
+
+def test_airbytes_user_sees_nothing_of_the_desk(fake, airbyte, warehouse):
+    (destination,) = fake.destinations.values()
+    destination["configuration"]["database"] = "desk"
+    refusal(airbyte, warehouse)
+    assert "denied" in fake.failures[-1]
 
 
 def test_a_table_whose_new_rows_cannot_be_told_is_refused(fake, airbyte, warehouse):
     sync(airbyte, warehouse)
     column = "_airbyte_loaded_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)"
-    fake.mysql.as_root(f"ALTER TABLE airbyte_internal.desk_raw__stream_daily_bars MODIFY {column}")
+    fake.mysql.as_root(f"ALTER TABLE {DAILY_BARS} MODIFY {column}")
     assert "cannot be null, so that new rows cannot be told" in refusal(airbyte, warehouse)
 
 
@@ -617,7 +637,7 @@ def test_a_server_of_raw_tables_that_is_away_is_told(fake, file, warehouse):
     refreshed(desk_at(fake, file))
     airbyte = desk_at(fake, file)
     nowhere = airbyte.model_copy(update={"destination": airbyte.destination.model_copy(update={"port": 1})})
-    assert re.match(r"market: desk@127.0.0.1:1/desk, table of airbyte_internal: ", refusal(nowhere, warehouse))
+    assert re.match(r"market: desk@127.0.0.1:1/desk, table of desk_airbyte: ", refusal(nowhere, warehouse))
     assert "127.0.0.1:1" in nowhere.check("market")
 
 
@@ -655,7 +675,7 @@ def test_a_retyped_or_senseless_value_is_refused_and_mended_by_a_refresh_of_the_
     assert digest(warehouse) == {}
     assert "refresh the stream's data in Airbyte (http://" in caplog.text
     # Airbyte's refresh: tables and STATE are replaced.
-    fake.mysql.as_root("DROP TABLE airbyte_internal.desk_raw__stream_daily_bars")
+    fake.mysql.as_root(f"DROP TABLE {DAILY_BARS}")
     fake.states.clear()
     fake.script = Script()
     sync(airbyte, warehouse)
