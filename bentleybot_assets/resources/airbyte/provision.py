@@ -1,7 +1,7 @@
 """Sets an Airbyte workspace up for this desk: definitions of its images, sources, the MySQL destination, connections.
 
-Each is found by its name (a definition by its image); what is missing is made, what differs is changed, nothing is
-ever deleted. Secrets are sent, never told.
+Each is found by its name (a definition by its image); what is missing is made, what differs is changed, what is of
+another definition is refused, nothing is ever deleted. Secrets are sent, never told.
 
 Does not belong here: asking what a workspace has (``saved``), syncing (``server``).
 """
@@ -67,14 +67,38 @@ def provision(
     client.validate_workspace_id()
     definition, line = work.destination_definition()
     yield line
-    destination_id, line = work.actor("destination", DESTINATION, definition, destination)
+    destination_id, line = work.actor("destination", DESTINATION, definition, DESTINATION_IMAGE, destination)
     yield line
     for source in sources:
         definition, line = work.source_definition(source)
         yield line
-        source_id, line = work.actor("source", source.name, definition, source.config)
+        source_id, line = work.actor("source", source.name, definition, source.image, source.config)
         yield line
         yield work.connection(source.name, source_id, destination_id)
+
+
+def changed_settings(wanted: Any, told: Any, *, sends_secrets: bool, place: str = "") -> list[str]:
+    """The places where a configuration, or a part of it, is not what the server has.
+
+    Args:
+        wanted: what it is to be.
+        told: what the server tells: secrets masked, which cannot be compared, and no nulls.
+        sends_secrets: count what is masked as changed.
+        place: where the part is.
+    """
+    if told == _MASK and wanted is not None:
+        return [place] if sends_secrets else []
+    if isinstance(wanted, Mapping) and isinstance(told, Mapping):
+        parts = [(f"{place}.{name}", wanted.get(name), told.get(name)) for name in {**wanted, **told}]
+    elif isinstance(wanted, list) and isinstance(told, list) and len(wanted) == len(told):
+        parts = [(f"{place}[{number}]", *pair) for number, pair in enumerate(zip(wanted, told, strict=True))]
+    else:
+        return [] if type(wanted) is type(told) and wanted == told else [place]
+    return [
+        name.removeprefix(".")
+        for name, ours, theirs in parts
+        for name in changed_settings(ours, theirs, sends_secrets=sends_secrets, place=name)
+    ]
 
 
 class _Work:
@@ -114,9 +138,13 @@ class _Work:
         return found["id"], f"{what}: version {found['dockerImageTag']} is used"
 
     def actor(
-        self, kind: str, name: str, definition: str | None, configuration: Mapping[str, Any]
+        self, kind: str, name: str, definition: str | None, image: str, configuration: Mapping[str, Any]
     ) -> tuple[str | None, str]:
-        """Id and line of a source or destination."""
+        """Id and line of a source or destination, whose definition is that of its image.
+
+        Raises:
+            SyncError: what has its name is of another definition.
+        """
         what = f"{kind} {name}"
         found = self._named(f"{kind}s", name)
         if found is None:
@@ -127,14 +155,18 @@ class _Work:
                 "configuration": configuration,
             }
             return self._made(what, f"/{kind}s", wanted, f"{kind}Id")
-        told = found["configuration"]
-        changed = [
-            field
-            for field, value in configuration.items()
-            if told.get(field) != value and (self._sends_secrets or told.get(field) != _MASK)
-        ]
-        path = f"/{kind}s/{found[f'{kind}Id']}"
-        return found[f"{kind}Id"], self._changed(what, "PATCH", path, {"configuration": configuration}, changed)
+        found_id = found[f"{kind}Id"]
+        if found["definitionId"] != definition:
+            raise SyncError(
+                f"{what} in workspace {self._client.workspace_id} of {self._client.server} ({found_id}) is of the "
+                f"definition {found['definitionId']}, not of {image}"
+                f"{f' ({definition})' if definition else ', which has none there'}: it is something else. Rename or "
+                "delete it, then run this again."
+            )
+        changed = changed_settings(configuration, found["configuration"], sends_secrets=self._sends_secrets)
+        # Whole: a part of it would be merged with what is there.
+        body = {"name": name, "configuration": configuration}
+        return found_id, self._changed(what, "PUT", f"/{kind}s/{found_id}", body, changed)
 
     def connection(self, name: str, source_id: str | None, destination_id: str | None) -> str:
         """The line of the connection from a source to the destination."""
@@ -186,10 +218,20 @@ class _Work:
         return f"/workspaces/{self._client.workspace_id}/definitions/{kind}"
 
     def _definition(self, kind: str, image: str) -> dict[str, Any] | None:
-        for definition in self._client.ask("GET", self._definitions(kind))["data"]:
-            if definition["dockerRepository"] == image:
-                return dict(definition)
-        return None
+        """The definition of an image.
+
+        Raises:
+            SyncError: there are two.
+        """
+        known = self._client.ask("GET", self._definitions(kind))["data"]
+        found = [definition for definition in known if definition["dockerRepository"] == image]
+        if len(found) > 1:
+            ids = ", ".join(sorted(definition["id"] for definition in found))
+            raise SyncError(
+                f"Workspace {self._client.workspace_id} of {self._client.server} has {len(found)} definitions of "
+                f"{image}: {ids}. Delete all but one, then run this again."
+            )
+        return dict(found[0]) if found else None
 
     def _named(self, kind: str, name: str) -> dict[str, Any] | None:
         """The thing of a name.

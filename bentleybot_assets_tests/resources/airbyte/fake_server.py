@@ -42,6 +42,8 @@ from airbyte_cdk.sources import Source
 from pymysql.cursors import Cursor
 
 from bentleybot_assets.connectors.market.source import MarketSource
+from bentleybot_assets.connectors.news.source import NewsSource
+from bentleybot_assets.connectors.portfolio.source import PortfolioSource
 from bentleybot_assets.resources.airbyte.raw_tables import raw_table_name
 from bentleybot_assets_tests.mariadb import MariaDb
 
@@ -60,6 +62,8 @@ WORKSPACE = "11111111-1111-4111-8111-111111111111"
 CLIENT = ("desk-client", "s3cret-of-the-client")
 BASIC = ("desk", "s3cret-of-the-user")
 MASK = "**********"
+SOURCES: dict[str, type[Source]] = {"market": MarketSource, "portfolio": PortfolioSource, "news": NewsSource}
+"""Name of a source to its program."""
 AT_ITS_END = ("succeeded", "failed", "cancelled")
 
 Record = dict[str, Any]
@@ -125,7 +129,6 @@ class FakeAirbyte:
         self.failures: list[str] = []
         self.instead: list[tuple[str, str, Answer]] = []
         self.is_down = False
-        self.source_of: Callable[[str], Source] = lambda _: MarketSource()
         self.declared: Callable[[str, Any], Any] = lambda _, schema: schema
         self.url = ""
         self._tokens: set[str] = set()
@@ -255,9 +258,11 @@ class FakeAirbyte:
             return 200, _masked(self._make(kind, body))
         if one[0] not in known:
             return _not_found()
-        if method == "PATCH":
-            merged = {**known[one[0]].get("configuration", {}), **body.get("configuration", {})}
-            known[one[0]].update(body | ({"configuration": merged} if merged else {}))
+        if method == "PATCH" and "configuration" in body:
+            merged = {**known[one[0]]["configuration"], **body["configuration"]}
+            known[one[0]].update(body | {"configuration": merged})
+        elif method in {"PATCH", "PUT"}:
+            known[one[0]].update(body)
         return 200, _masked(known[one[0]])
 
     def is_allowed(self, authorization: str) -> bool:
@@ -300,7 +305,7 @@ class FakeAirbyte:
         return f"00000000-0000-4000-8000-{self._ids:012d}"
 
     def _catalog(self, source: Mapping[str, Any]) -> AirbyteCatalog:
-        return self.source_of(source["name"]).discover(logging.getLogger("airbyte"), source["configuration"])
+        return SOURCES[source["name"]]().discover(logging.getLogger("airbyte"), source["configuration"])
 
     def _details(self, connection: Mapping[str, Any]) -> dict[str, Any]:
         """As the configuration API tells a connection: all streams that its source offers, selected or not."""
@@ -389,7 +394,7 @@ class FakeAirbyte:
     def _read(self, connection: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[list[Record], dict[str, Any]]:
         """What the source's process prints: records, and the STATE of each stream at the end."""
         source = self.sources[connection["sourceId"]]
-        program, log = self.source_of(source["name"]), logging.getLogger("airbyte")
+        program, log = SOURCES[source["name"]](), logging.getLogger("airbyte")
         offered = {each.name: each for each in program.discover(log, source["configuration"]).streams}
         catalog = ConfiguredAirbyteCatalog(
             streams=[
@@ -550,12 +555,33 @@ def _shown_job(job: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in job.items() if name not in ("script", "polls")}
 
 
-def _masked(made: Mapping[str, Any]) -> dict[str, Any]:
-    """As the API tells it: without secrets."""
-    if "configuration" not in made:
-        return dict(made)
-    told = {name: MASK if name in ("password", "api_key") else value for name, value in made["configuration"].items()}
-    return {**made, "configuration": told}
+def _masked(made: Any) -> Any:
+    """As the API tells it: without secrets, however deep they are, and without nulls."""
+    if isinstance(made, list):
+        return [_masked(each) for each in made]
+    if not isinstance(made, Mapping):
+        return made
+    told = {name: MASK if name in SECRET_SETTINGS else _masked(value) for name, value in made.items()}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _secret_settings(schema: Any) -> set[str]:
+    """Names of the settings that a spec calls secret."""
+    if isinstance(schema, list):
+        return set().union(*map(_secret_settings, schema))
+    if not isinstance(schema, Mapping):
+        return set()
+    own = {
+        name
+        for name, setting in schema.get("properties", {}).items()
+        if isinstance(setting, Mapping) and setting.get("airbyte_secret")
+    }
+    return own.union(*map(_secret_settings, schema.values()))
+
+
+SECRET_SETTINGS = {"password"}.union(
+    *(_secret_settings(each().spec(logging.getLogger()).connectionSpecification) for each in SOURCES.values())
+)
 
 
 def _not_found() -> tuple[int, Any]:

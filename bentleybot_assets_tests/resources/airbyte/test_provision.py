@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bentleybot_assets.connectors.market.source import MarketSource
 from bentleybot_assets.resources.airbyte.base import SyncError
-from bentleybot_assets.resources.airbyte.provision import WantedSource, provision
+from bentleybot_assets.resources.airbyte.provision import WantedSource, changed_settings, provision
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
 from bentleybot_assets_tests.resources.airbyte.fake_server import MASK, MYSQL, WORKSPACE, Answer, FakeAirbyte, serving
 from bentleybot_assets_tests.resources.airbyte.server_desk import (
@@ -130,6 +132,101 @@ def test_secrets_are_sent_and_never_told(fake, airbyte):
     assert not any(secret in "".join(lines) for secret in (SECRET, "another-s3cret", MASK))
 
 
+BANK = {"name": "Bank", "kind": "plaid", "client_id": "id-of-the-client", "secret": "s3cret", "access_token": "t0ken"}
+BROKER = {"name": "Broker", "kind": "alpaca", "environment": "paper", "api_key_id": "k3y", "api_secret_key": "s3cret"}
+ACCOUNTS = [BANK | {"products": ["transactions"]}, BROKER]
+
+
+def portfolio(*institutions):
+    config = {"mode": "institutions", "institutions": list(institutions)}
+    return WantedSource("portfolio", config, "bentleybot/source-portfolio", "0.1.0")
+
+
+def of_the_source(airbyte, source, **choices):
+    (line,) = [line for line in done(airbyte, source=source, **choices) if line.startswith(f"source {source.name}: ")]
+    return line.partition(": ")[2]
+
+
+def test_secrets_within_a_list_are_not_taken_for_a_change(fake, airbyte):
+    assert of_the_source(airbyte, portfolio(*ACCOUNTS)) == "created"
+    assert (
+        fake.handle("GET", "/v1/sources", {}, None)[1]["data"][0]["configuration"]["institutions"][0]["secret"] == MASK
+    )
+    made = len(writes(fake))
+    assert of_the_source(airbyte, portfolio(*ACCOUNTS)) == "as it should be"
+    assert len(writes(fake)) == made
+
+
+@pytest.mark.parametrize(
+    ("institutions", "said"),
+    [
+        ([ACCOUNTS[0] | {"products": ["investments"]}, BROKER], "institutions[0].products[0]"),
+        ([ACCOUNTS[0] | {"environment": "sandbox"}, BROKER], "institutions[0].environment"),
+        ([ACCOUNTS[0], {key: BROKER[key] for key in BROKER if key != "environment"}], "institutions[1].environment"),
+        ([ACCOUNTS[0], {key: BROKER[key] for key in BROKER if key != "api_key_id"}], "institutions[1].api_key_id"),
+        ([BROKER], "institutions"),
+        ([*ACCOUNTS, BROKER | {"name": "Other"}], "institutions"),
+    ],
+)
+def test_what_differs_within_a_list_is_named_by_its_place_and_put_right(institutions, said, fake, airbyte):
+    done(airbyte, source=portfolio(*ACCOUNTS))
+    wanted = portfolio(*institutions)
+    assert of_the_source(airbyte, wanted, dry_run=True) == f"would be changed ({said})"
+    assert of_the_source(airbyte, wanted) == f"changed ({said})"
+    (source,) = fake.sources.values()
+    assert (source["name"], source["configuration"]) == ("portfolio", wanted.config)
+    assert of_the_source(airbyte, wanted) == "as it should be"
+
+
+def test_a_secret_within_a_list_is_sent_again_when_that_is_asked_for(fake, airbyte):
+    done(airbyte, source=portfolio(*ACCOUNTS))
+    wanted = portfolio(ACCOUNTS[0] | {"secret": "another-s3cret"}, BROKER)
+    assert of_the_source(airbyte, wanted) == "as it should be"
+    said = of_the_source(airbyte, wanted, sends_secrets=True)
+    assert "institutions[0].secret" in said
+    assert not any(secret in said for secret in ("s3cret", "t0ken", "k3y", MASK))
+    (source,) = fake.sources.values()
+    assert source["configuration"] == wanted.config
+
+
+def test_a_setting_that_was_taken_out_is_taken_out_on_the_server(fake, airbyte):
+    done(airbyte, source=market(lookback_sessions=3), destination=MYSQL | {"jdbc_url_params": "a=b"})
+    assert done(airbyte)[2] == "destination bentleybot: changed (jdbc_url_params)"
+    assert of_the_source(airbyte, market(lookback_sessions=3)) == "changed (lookback_sessions)"
+    assert of_the_source(airbyte, market()) == "changed (lookback_sessions)"
+    assert [source["configuration"] for source in fake.sources.values()] == [CONFIG]
+    assert [destination["configuration"] for destination in fake.destinations.values()] == [MYSQL]
+
+
+def test_a_setting_that_is_null_is_one_that_is_not_there(fake, airbyte):
+    done(airbyte, source=market(base_url=None))
+    assert of_the_source(airbyte, market(base_url=None)) == "as it should be"
+    assert of_the_source(airbyte, market()) == "as it should be"
+
+
+@given(
+    json := st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+        max_leaves=8,
+    ),
+    json,
+)
+def test_configurations_differ_exactly_where_they_are_not_equal_but_for_nulls(wanted, told):
+    assert (changed_settings(wanted, told, sends_secrets=False) == []) == (
+        _without_nulls(wanted) == _without_nulls(told)
+    )
+
+
+def _without_nulls(value):
+    """As the server tells it; and true is not 1."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in value]
+    return type(value), value
+
+
 def test_a_stream_that_cannot_be_read_incrementally_is_appended_whole(fake, airbyte, monkeypatch):
     monkeypatch.setattr(
         fake,
@@ -159,6 +256,37 @@ def test_two_sources_of_our_name_are_refused_with_their_ids(fake, airbyte):
     (source,) = fake.sources.values()
     fake._make("sources", {key: value for key, value in source.items() if key != "sourceId"})
     with pytest.raises(SyncError, match=f"has 2 sources named market: {', '.join(sorted(fake.sources))}. Rename"):
+        done(airbyte)
+
+
+@pytest.mark.parametrize("kind", ["source", "destination"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_has_our_name_and_is_something_else_is_refused_with_its_ids(*, kind, is_known, fake, airbyte):
+    if is_known:
+        done(airbyte)
+    name = {"source": "market", "destination": "bentleybot"}[kind]
+    fake._all(f"{kind}s").clear()
+    theirs = fake._make(f"{kind}s", {"name": name, "definitionId": "of-somebody-else", "configuration": {"a": 1}})
+    image = {"source": "bentleybot/source-market", "destination": "airbyte/destination-mysql"}[kind]
+    for dry_run in (True, False):
+        with pytest.raises(SyncError) as refused:
+            done(airbyte, dry_run=dry_run)
+        said = str(refused.value)
+        assert f"{theirs[f'{kind}Id']}" in said
+        assert "is of the definition of-somebody-else" in said
+        assert image in said
+        assert "Rename or delete it, then run this again." in said
+    assert theirs["configuration"] == {"a": 1}
+
+
+@pytest.mark.parametrize("kind", ["sources", "destinations"])
+def test_two_definitions_of_one_image_are_refused_with_their_ids(kind, fake, airbyte):
+    done(airbyte)
+    (known,) = fake.definitions[kind]
+    fake.definitions[kind].append(known | {"id": "another"})
+    with pytest.raises(
+        SyncError, match=rf"has 2 definitions of {known['dockerRepository']}: {known['id']}, another\. "
+    ):
         done(airbyte)
 
 
