@@ -25,8 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="The Airbyte server that carries ou
 @explained()
 def refresh() -> None:
     """Ask the server which connections it has, and save that for the code location and runs."""
-    settings = load_settings()
-    _refresh(settings, _server(settings))
+    _refresh(_server(load_settings()))
 
 
 @app.command()
@@ -54,12 +53,13 @@ def provision(
             version=version("bentleybot-assets"),
         )
         for name, connection in sorted(airbyte_connections(settings).items())
+        if name in airbyte.modes
     ]
     lines = provision(airbyte.client(), sources, _destination(settings), dry_run=dry_run, sends_secrets=send_secrets)
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     if not dry_run:
-        _refresh(settings, airbyte)
+        _refresh(airbyte)
 
 
 def _server(settings: Settings) -> ServerAirbyte:
@@ -68,16 +68,19 @@ def _server(settings: Settings) -> ServerAirbyte:
             "The connections are read in process: there is no Airbyte server to ask. Set airbyte.mode to server in "
             "bentleybot.yaml, and AIRBYTE_API_URL."
         )
-    return resources_of(settings)["airbyte"]  # type: ignore[no-any-return]
+    from bentleybot_assets.resources.airbyte.mixed import MixedAirbyte
+
+    airbyte = resources_of(settings)["airbyte"]
+    return airbyte.server if isinstance(airbyte, MixedAirbyte) else airbyte  # type: ignore[no-any-return]
 
 
-def _refresh(settings: Settings, airbyte: ServerAirbyte) -> None:
-    workspace = airbyte.refresh(settings.connections)
+def _refresh(airbyte: ServerAirbyte) -> None:
+    workspace = airbyte.refresh(airbyte.modes)
     for connection in workspace.connections:
-        if connection.name in settings.connections:
+        if connection.name in airbyte.modes:
             streams = ", ".join(connection.streams) or "no stream"
             out.print(f"{connection.name}: {streams} ({connection.url})", highlight=False, soft_wrap=True)
-    if missing := sorted(settings.connections.keys() - {connection.name for connection in workspace.connections}):
+    if missing := sorted(airbyte.modes.keys() - {connection.name for connection in workspace.connections}):
         fail(
             f"Workspace {workspace.workspace_id} of {workspace.server} has no connection named {', '.join(missing)}. "
             "`bentleybot airbyte provision` makes what is missing."

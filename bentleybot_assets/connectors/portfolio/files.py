@@ -20,6 +20,8 @@ from bentleybot_assets.connectors.portfolio.statements import Statement, Stateme
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
 
+FILE_KINDS = ("csv", "ofx")
+"""Kinds of institution whose files lie on the machine that the source runs on."""
 MAX_BYTES = 32 * 1024 * 1024
 """The largest file that is read: a statement of a hundred thousand transactions."""
 

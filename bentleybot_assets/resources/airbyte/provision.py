@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bentleybot_assets.connectors.portfolio.files import FILE_KINDS
 from bentleybot_assets.resources.airbyte.base import SyncError
 from bentleybot_assets.resources.airbyte.client import ServerClient
 
@@ -60,8 +61,11 @@ def provision(
         sends_secrets: send every configuration, also where nothing visible differs.
 
     Raises:
-        SyncError: the server refuses something, or has two things of one name.
+        SyncError: a source reads files of this machine; or the server refuses something, or has under our names what is
+            not ours or there twice.
     """
+    for source in sources:
+        _require_no_files(source)
     work = _Work(client, dry_run=dry_run, sends_secrets=sends_secrets)
     yield f"{client.server}, workspace {client.workspace_id}{': nothing is changed' if dry_run else ''}"
     client.validate_workspace_id()
@@ -75,6 +79,15 @@ def provision(
         source_id, line = work.actor("source", source.name, definition, source.image, source.config)
         yield line
         yield work.connection(source.name, source_id, destination_id)
+
+
+def _require_no_files(source: WantedSource) -> None:
+    entries = source.config.get("institutions", ())
+    if names := [entry["name"] for entry in entries if entry.get("kind") in FILE_KINDS]:
+        raise SyncError(
+            f"{source.name}: {', '.join(names)}: an Airbyte server does not see files of this machine. Have the desk "
+            f"read this connection itself: list {source.name} in airbyte.embedded of bentleybot.yaml."
+        )
 
 
 def changed_settings(wanted: Any, told: Any, *, sends_secrets: bool, place: str = "") -> list[str]:

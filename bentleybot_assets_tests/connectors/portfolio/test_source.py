@@ -19,8 +19,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from bentleybot_assets.connectors.feeds import ConfigError
 from bentleybot_assets.connectors.portfolio import source as module
 from bentleybot_assets.connectors.portfolio.csv_mapping import shipped_mappings
+from bentleybot_assets.connectors.portfolio.files import FILE_KINDS, FilesInstitution
 from bentleybot_assets.connectors.portfolio.sample import NAMES
-from bentleybot_assets.connectors.portfolio.source import PortfolioSource
+from bentleybot_assets.connectors.portfolio.source import KINDS, PortfolioSource
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
 from bentleybot_assets.core.audit import audit
 from bentleybot_assets.resources.airbyte.records import normalise
@@ -270,6 +271,10 @@ def test_the_specification_names_the_mappings_that_ship():
     ]
     said = csv_entry["properties"]["files"]["items"]["properties"]["mapping"]["description"]
     assert all(f"{name}," in said for name in shipped_mappings())
+
+
+def test_kinds_that_read_files_are_told_apart():
+    assert {kind for kind, institution in KINDS.items() if issubclass(institution, FilesInstitution)} == {*FILE_KINDS}
 
 
 def test_no_secret_of_an_entry_appears_in_any_message(monkeypatch):

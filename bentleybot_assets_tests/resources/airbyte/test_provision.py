@@ -133,7 +133,7 @@ def test_secrets_are_sent_and_never_told(fake, airbyte):
 
 
 BANK = {"name": "Bank", "kind": "plaid", "client_id": "id-of-the-client", "secret": "s3cret", "access_token": "t0ken"}
-BROKER = {"name": "Broker", "kind": "alpaca", "environment": "paper", "api_key_id": "k3y", "api_secret_key": "s3cret"}
+BROKER = {"name": "Broker", "kind": "alpaca", "environment": "paper", "key_id": "k3y", "secret_key": "s3cret"}
 ACCOUNTS = [BANK | {"products": ["transactions"]}, BROKER]
 
 
@@ -163,7 +163,7 @@ def test_secrets_within_a_list_are_not_taken_for_a_change(fake, airbyte):
         ([ACCOUNTS[0] | {"products": ["investments"]}, BROKER], "institutions[0].products[0]"),
         ([ACCOUNTS[0] | {"environment": "sandbox"}, BROKER], "institutions[0].environment"),
         ([ACCOUNTS[0], {key: BROKER[key] for key in BROKER if key != "environment"}], "institutions[1].environment"),
-        ([ACCOUNTS[0], {key: BROKER[key] for key in BROKER if key != "api_key_id"}], "institutions[1].api_key_id"),
+        ([ACCOUNTS[0], {key: BROKER[key] for key in BROKER if key != "key_id"}], "institutions[1].key_id"),
         ([BROKER], "institutions"),
         ([*ACCOUNTS, BROKER | {"name": "Other"}], "institutions"),
     ],
@@ -225,6 +225,15 @@ def _without_nulls(value):
     if isinstance(value, list):
         return [_without_nulls(each) for each in value]
     return type(value), value
+
+
+@pytest.mark.parametrize("kind", ["csv", "ofx"])
+def test_a_source_of_files_of_this_machine_is_refused_before_anything_is_asked(kind, fake, airbyte):
+    with pytest.raises(SyncError) as refused:
+        done(airbyte, source=portfolio(BROKER, {"name": "My bank", "kind": kind, "path": "statements"}))
+    assert str(refused.value).startswith("portfolio: My bank: an Airbyte server does not see files of this machine.")
+    assert "list portfolio in airbyte.embedded" in str(refused.value)
+    assert fake.requests == []
 
 
 def test_a_stream_that_cannot_be_read_incrementally_is_appended_whole(fake, airbyte, monkeypatch):
