@@ -26,7 +26,7 @@ class StreamResult:
     Attributes:
         records: committed records.
         first, last: smallest and largest committed cursor value; None without records.
-        versions: source to source version of the committed records.
+        versions: source to source version of the committed records; where they have several, the last in order.
         undeclared: fields that the source delivers and the contract has no column for; they were kept in ``extra``.
         problems: parts of the stream (a symbol, an institution, a feed) that the source left out, and why.
         state: the stream's newest STATE.
@@ -55,7 +55,8 @@ class StreamResult:
         if cursor is not None:
             self.first = min(value for value in (self.first, frame[cursor].min()) if value is not None)
             self.last = max(value for value in (self.last, frame[cursor].max()) if value is not None)
-        self.versions |= dict(frame.select("source", "source_version").unique().sort("source").iter_rows())
+        for source, version in frame.select("source", "source_version").unique().iter_rows():
+            self.versions[source] = max(version, self.versions.get(source, version))
 
 
 @dataclass

@@ -98,11 +98,13 @@ def _typed(name: str, values: list[Any], dtype: pl.DataType) -> tuple[pl.Series,
 
 
 def _with_extra(record: Record, undeclared: AbstractSet[str]) -> Record:
-    """The record with its undeclared fields in ``extra``, beside what the source put there."""
+    """The record with its undeclared fields, if it has any, in ``extra``, beside what the source put there."""
+    if not undeclared:
+        return record
     kept = json.loads(record["extra"]) if record["extra"] else {}
     extra = kept | {name: record[name] for name in sorted(undeclared)}
     declared = {name: value for name, value in record.items() if name not in undeclared}
-    return {**declared, "extra": json.dumps(extra, ensure_ascii=False) if extra else None}
+    return {**declared, "extra": json.dumps(extra, ensure_ascii=False)}
 
 
 def _shape_faults(contract: type[RawContract], records: Sequence[Record]) -> list[Fault]:

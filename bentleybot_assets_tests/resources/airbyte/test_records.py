@@ -30,6 +30,13 @@ def test_no_records_become_an_empty_frame_of_the_contract():
     assert normalise(CorporateActions, [])[0].equals(CorporateActions.empty_frame())
 
 
+def test_what_a_source_keeps_in_extra_stays_as_it_wrote_it():
+    kept = bar(extra='{"b":1.0, "a":"é"}')
+    whole, _ = normalise(DailyBars, [kept])
+    with_nulls_left_out, _ = normalise(DailyBars, [{name: value for name, value in kept.items() if value is not None}])
+    assert whole["extra"].to_list() == with_nulls_left_out["extra"].to_list() == [kept["extra"]]
+
+
 def test_the_order_of_records_and_of_their_columns_does_not_matter_to_the_values():
     later = bar(session="2022-12-29")
     frame, _ = normalise(DailyBars, [later, dict(reversed(bar().items()))])
