@@ -1,4 +1,4 @@
-"""Writes spec.json of each connector beside its Dockerfile: what its command ``spec`` prints.
+"""Writes spec.json of each connector beside its metadata.yaml: what its command ``spec`` prints.
 
 Run from the repository's root, after a connector's configuration changed: ``python docker/airbyte/write_specs.py``.
 """
@@ -23,6 +23,6 @@ def spec(connector: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    for dockerfile in sorted(FOLDER.glob("*/Dockerfile")):
-        text = json.dumps(spec(dockerfile.parent.name), indent=2, ensure_ascii=False)
-        dockerfile.with_name("spec.json").write_text(f"{text}\n", encoding="utf-8")
+    for metadata in sorted(FOLDER.glob("*/metadata.yaml")):
+        text = json.dumps(spec(metadata.parent.name), indent=2, ensure_ascii=False)
+        metadata.with_name("spec.json").write_text(f"{text}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A desk whose connection ``market`` is synced by the fake Airbyte server, and what its tables must be in the end.
+"""A desk whose connections are synced by the fake Airbyte server, and what its tables must be in the end.
 
 Does not belong here: the server (``fake_server``), what goes wrong (the tests).
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.core.bars import daily_bars
 from bentleybot_assets.core.instruments import WatchlistEntry, instruments
@@ -55,7 +57,7 @@ def desk_at(
         destination=MySqlAccount(
             host="127.0.0.1", port=fake.mysql.port, user="desk", password=PASSWORD, database="desk", options={}
         ),
-        modes={"market": mode},
+        modes=dict.fromkeys(("market", "portfolio", "news"), mode),
     )
 
 
@@ -64,9 +66,9 @@ def embedded(**changes: Any) -> EmbeddedAirbyte:
     return EmbeddedAirbyte(connections={"market": Connection(source=MARKET, config=CONFIG | changes)})
 
 
-def log_of(warehouse: ParquetWarehouse) -> dict[str, pl.DataFrame]:
+def log_of(warehouse: ParquetWarehouse, streams: Mapping[str, type[RawContract]] = STREAMS) -> dict[str, pl.DataFrame]:
     """Stream to its log, in an order of its own."""
-    return {name: warehouse.read(contract).sort(pl.all()) for name, contract in STREAMS.items()}
+    return {name: warehouse.read(contract).sort(pl.all()) for name, contract in streams.items()}
 
 
 def market_bars(warehouse: ParquetWarehouse) -> pl.DataFrame:
