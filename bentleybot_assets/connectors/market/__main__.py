@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from airbyte_cdk.entrypoint import launch
-
+from bentleybot_assets.connectors import program
 from bentleybot_assets.connectors.market.source import MarketSource
 
 if __name__ == "__main__":
-    launch(MarketSource(), sys.argv[1:])
+    program.run(MarketSource(), sys.argv[1:])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from airbyte_cdk.entrypoint import launch
-
+from bentleybot_assets.connectors import program
 from bentleybot_assets.connectors.portfolio.source import PortfolioSource
 
 if __name__ == "__main__":
-    launch(PortfolioSource(), sys.argv[1:])
+    program.run(PortfolioSource(), sys.argv[1:])

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bentleybot_assets.connectors.configuration import problem_of
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.resources.airbyte.base import Airbyte, SyncError, SyncResult
-from bentleybot_assets.resources.airbyte.configuration import problem_of, with_secrets
+from bentleybot_assets.resources.airbyte.configuration import with_secrets
 from bentleybot_assets.resources.airbyte.delivery import Deliveries
 from bentleybot_assets.warehouse.base import Warehouse
 
