@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shlex
 import subprocess
 import sys
+import tomllib
 import uuid
 import xml.etree.ElementTree as ET
 from importlib.metadata import version
@@ -37,15 +38,20 @@ SUBTYPES = {"api", "database", "datalake", "file", "custom", "message_queue", "u
 OPTIONAL = {"icon", "supportLevel", "tags", "allowedHosts"}
 
 
-def dockerfile(connector: str) -> dict[str, str]:
+def dockerfile(connector: str) -> str:
+    """The Dockerfile as it is built for a connector: what follows ``ARG CONNECTOR`` knows it."""
+    common, own = (FOLDER / "Dockerfile").read_text().split("ARG CONNECTOR\n")
+    assert "CONNECTOR}" not in common
+    return common + own.replace("${CONNECTOR}", connector)
+
+
+def instructions(connector: str) -> dict[str, str]:
     """Instruction to its last argument."""
-    lines = (FOLDER / connector / "Dockerfile").read_text().splitlines()
-    return dict(re.match(r"([A-Z]+) (.+)", line).groups() for line in lines if re.match(r"[A-Z]+ ", line))
+    return dict(re.findall(r"^([A-Z]+) (.+)$", dockerfile(connector), flags=re.MULTILINE))
 
 
 def environment(connector: str) -> dict[str, str]:
-    text = (FOLDER / connector / "Dockerfile").read_text()
-    return dict(re.findall(r'^ENV (\w+)="?([^"\n]+)"?$', text, flags=re.MULTILINE))
+    return dict(re.findall(r'^ENV (\w+)="?([^"\n]+)"?$', dockerfile(connector), flags=re.MULTILINE))
 
 
 def metadata(connector: str) -> dict[str, object]:
@@ -71,30 +77,44 @@ def test_what_airbyte_reads_of_an_image_is_sound(connector: str) -> None:
     assert data["dockerRepository"] == f"bentleybot/source-{connector}"
     assert data["dockerImageTag"] == version("bentleybot-assets")
     assert data["documentationUrl"].startswith("https://")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert data["license"] == project.get("license", "Proprietary")
     icon = ET.fromstring((FOLDER / connector / data["icon"]).read_text())  # noqa: S314 - our own
     assert icon.tag == "{http://www.w3.org/2000/svg}svg"
+    assert icon.attrib["width"] == icon.attrib["height"] == "250"
 
 
 @pytest.mark.parametrize("connector", CONNECTORS)
-def test_an_image_starts_as_it_says_and_is_labelled_as_it_is(connector: str) -> None:
-    told = dockerfile(connector)
-    command = json.loads(told["ENTRYPOINT"])
-    assert shlex.split(environment(connector)["AIRBYTE_ENTRYPOINT"]) == command
+def test_an_image_is_labelled_as_it_is(connector: str) -> None:
+    told = instructions(connector)
     data = metadata(connector)["data"]
     assert f'io.airbyte.name="{data["dockerRepository"]}"' in told["LABEL"]
     assert f'io.airbyte.version="{data["dockerImageTag"]}"' in told["LABEL"]
     assert told["USER"] == "airbyte"
-    copied = re.findall(r"^COPY (\S+)", (FOLDER / connector / "Dockerfile").read_text(), flags=re.MULTILINE)
+    copied = re.findall(r"^COPY (\S+)", dockerfile(connector), flags=re.MULTILINE)
     assert all((ROOT / source).exists() for source in copied)
 
 
 @pytest.mark.parametrize("connector", SOURCES)
 def test_the_command_of_an_image_prints_the_spec_that_is_beside_it(connector: str) -> None:
-    interpreter, *arguments = json.loads(dockerfile(connector)["ENTRYPOINT"])
-    assert interpreter == "python"
-    ran = subprocess.run([sys.executable, *arguments, "spec"], capture_output=True, text=True, check=False, cwd=ROOT)
+    told = environment(connector)["AIRBYTE_ENTRYPOINT"]
+    assert told.startswith("python ")
+    variables = {**os.environ, "AIRBYTE_ENTRYPOINT": told.replace("python", sys.executable, 1)}
+    command = [*json.loads(instructions(connector)["ENTRYPOINT"]), "spec"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=variables)
     assert ran.returncode == 0, ran.stderr
     messages = [json.loads(line) for line in ran.stdout.splitlines()]
     (spec,) = [message["spec"] for message in messages if message["type"] == "SPEC"]
     kept = json.loads((FOLDER / connector / "spec.json").read_text())
     assert kept == spec, "Run `python docker/airbyte/write_specs.py`."
+
+
+def test_a_connector_that_is_not_there_is_not_built() -> None:
+    (guard,) = re.findall(r"^RUN (test -f .*\\\n.*)$", (FOLDER / "Dockerfile").read_text(), flags=re.MULTILINE)
+    for connector, is_there in (("market", True), ("markets", False), ("", False)):
+        variables = {**os.environ, "CONNECTOR": connector}
+        ran = subprocess.run(
+            ["/bin/sh", "-c", guard], capture_output=True, text=True, check=False, cwd=ROOT, env=variables
+        )
+        assert (ran.returncode == 0) == is_there
+        assert ("build with --build-arg CONNECTOR=market" in ran.stderr) != is_there
