@@ -54,9 +54,11 @@ def resources_of(settings: Settings) -> dict[str, Any]:
 
 
 def _airbyte(settings: Settings) -> Airbyte:
+    connections = airbyte_connections(settings)
     if settings.airbyte.mode == "embedded":
-        return EmbeddedAirbyte(connections=airbyte_connections(settings))
+        return EmbeddedAirbyte(connections=connections)
     # Importing dagster-airbyte is left to those who use it.
+    from bentleybot_assets.resources.airbyte.mixed import MixedAirbyte
     from bentleybot_assets.resources.airbyte.server import ServerAirbyte, airbyte_workspace
 
     login = {
@@ -65,7 +67,7 @@ def _airbyte(settings: Settings) -> Airbyte:
         "username": settings.airbyte_username,
         "password": dg.EnvVar("AIRBYTE_PASSWORD") if settings.airbyte_password else None,
     }
-    return ServerAirbyte(
+    server = ServerAirbyte(
         workspace=airbyte_workspace(
             str(settings.airbyte_api_url),
             str(settings.airbyte.workspace_id),
@@ -75,13 +77,23 @@ def _airbyte(settings: Settings) -> Airbyte:
         ),
         saved=str(_saved_workspace(settings)),
         destination=mysql_account(settings),
-        modes={name: str(each.config.get("mode", "")) for name, each in settings.connections.items()},
+        modes={
+            name: str(each.config.get("mode", ""))
+            for name, each in settings.connections.items()
+            if name not in settings.airbyte.embedded
+        },
     )
+    if not settings.airbyte.embedded:
+        return server
+    return MixedAirbyte(server, EmbeddedAirbyte({name: connections[name] for name in settings.airbyte.embedded}))
 
 
 def connection_pages(settings: Settings) -> dict[str, str]:
     """Connection to its page on the Airbyte server, as far as that was saved; none where there is no server."""
-    return {} if settings.airbyte.mode == "embedded" else saved_pages(_saved_workspace(settings))
+    if settings.airbyte.mode == "embedded":
+        return {}
+    pages = saved_pages(_saved_workspace(settings))
+    return {name: page for name, page in pages.items() if name not in settings.airbyte.embedded}
 
 
 def _saved_workspace(settings: Settings) -> Path:

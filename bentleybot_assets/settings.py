@@ -154,6 +154,7 @@ class AirbyteServer(_Section):
     Attributes:
         mode: ``embedded`` reads the sources in process; ``server`` has an Airbyte server sync them into its MySQL
             destination, which is this desk's MySQL server.
+        embedded: the connections that are read in process all the same: of files of this machine, for instance.
         workspace_id: which of the server's workspaces.
         poll_seconds: how long to wait before asking again how far a sync is.
         sync_minutes: how long a sync may take; after that it is cancelled.
@@ -162,6 +163,7 @@ class AirbyteServer(_Section):
     """
 
     mode: Literal["embedded", "server"] = "embedded"
+    embedded: tuple[str, ...] = ()
     workspace_id: str | None = Field(default=None, pattern=r"^[0-9a-fA-F-]{36}$")
     poll_seconds: float = Field(default=10, ge=0, le=600)
     sync_minutes: float = Field(default=120, gt=0, le=10_080)
@@ -481,6 +483,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "an Airbyte server is logged in to with AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET, or with "
                 "AIRBYTE_USERNAME and AIRBYTE_PASSWORD: set both of one pair and none of the other, or none at all"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reads_in_process_what_there_is(self) -> Self:
+        if strangers := sorted(set(self.airbyte.embedded) - self.connections.keys()):
+            raise ValueError(
+                f"airbyte.embedded names {', '.join(strangers)}; the connections are {', '.join(self.connections)}"
             )
         return self
 

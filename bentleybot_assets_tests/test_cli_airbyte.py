@@ -145,6 +145,29 @@ def test_a_server_that_is_away_is_one_line_with_its_fix(command, variables, mysq
     assert f"Airbyte at {NOBODY}: POST /api/public/v1/applications/token: no answer (ConnectionError)." in told
 
 
+def test_what_a_server_cannot_read_is_read_here(fake, variables, tmp_path):
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "bentleybot.yaml").write_text(
+        f"""
+connections:
+  market: {{config: {{mode: sample, symbols: [IBM]}}}}
+  portfolio:
+    config: {{mode: institutions, institutions: [{{name: bank, kind: ofx, path: {tmp_path / "bank"}}}]}}
+"""
+    )
+    code, told = said("provision")
+    assert code == 2
+    assert "portfolio: bank: an Airbyte server does not see files of this machine." in told
+    variables(BENTLEYBOT_AIRBYTE__EMBEDDED='["portfolio"]')
+    code, told = said("provision")
+    assert code == 0
+    assert "portfolio" not in told
+    airbyte = build_defs(Settings.load()).resources["airbyte"]
+    assert [airbyte.has(name) for name in ("market", "portfolio", "news")] == [True, True, False]
+    assert airbyte.check("market") is None
+    assert "There is no file" in airbyte.check("portfolio")
+
+
 def test_without_a_server_there_is_nobody_to_ask(monkeypatch):
     code, told = said("refresh")
     assert code == 2

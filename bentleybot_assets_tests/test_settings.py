@@ -462,6 +462,10 @@ def test_an_airbyte_server_is_used_when_it_is_asked_for(
         ({"AIRBYTE_API_URL": "airbyte.example:8000"}, "it must be an address that begins with http:// or https://"),
         ({"AIRBYTE_API_URL": "https://me:hunter2@airbyte.example"}, "the address must not hold a login"),
         ({"BENTLEYBOT_AIRBYTE__SYNC_MINUTES": "0"}, "airbyte.sync_minutes"),
+        (
+            {"BENTLEYBOT_AIRBYTE__EMBEDDED": '["bank"]'},
+            "airbyte.embedded names bank; the connections are market, portfolio, news",
+        ),
     ],
 )
 def test_an_airbyte_server_that_cannot_be_used_is_told(
