@@ -5,11 +5,14 @@ Belongs here: the protocol. Does not belong here: what a part is and where its r
 STATE keeps a mark per part, so that a part added later gets its whole history, and is sent after each part::
 
     {"mode": "sample", "marks": {"IBM": {"start_date": "1990-01-01", "session": "2013-03-01"}, ...},
-     "problems": {"TYPO": "There is no ..."}}
+     "problems": {"TYPO": "There is no ..."}, "fields": {"IBM": ["vwap"], ...}, "new_fields": {"IBM": ["vwap"]}}
 
 A part that cannot be read never fails the others: why is kept in the STATE, its mark stays, and the next read tries it
 again. The stream fails if its feed is unavailable, or if not one part could be read. Of a part that can be read but for
 something in it, the mark moves on and why is kept, too.
+
+Fields beyond the columns are in each record's ``extra``; their names are kept per part. What a part has when its first
+records are read is how its source is; what the newest read found beside that is ``new_fields``.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from bentleybot_assets.connectors.feeds import (
     UnavailableError,
 )
 from bentleybot_assets.connectors.schema import json_schema
+from bentleybot_assets.connectors.undeclared import MOST_FIELDS, Undeclared
 from bentleybot_assets.contracts._base import Contract
 
 
@@ -60,6 +64,7 @@ class PartedStream(Stream, CheckpointMixin):
     ) -> None:
         self.name = contract.asset_key()[-1]
         self._schema = json_schema(contract)
+        self._columns = frozenset(contract.polars_schema())
         self._primary_key = list(contract.rules().grain)
         self._cursor = cursor
         self._parts = parts
@@ -120,9 +125,13 @@ class PartedStream(Stream, CheckpointMixin):
         if mark is not None and (sync_mode is SyncMode.full_refresh or self._start_date < mark["start_date"]):
             mark = None
         emitted_at = time.time_ns() // 1_000_000
+        undeclared: Undeclared | None = None
         try:
             records, new_mark = self._read(part, mark)
             for record in records:
+                undeclared = undeclared or Undeclared(self._columns)
+                if record["extra"]:
+                    undeclared.add(record["extra"])
                 yield AirbyteMessage(
                     type=Type.RECORD,
                     record=AirbyteRecordMessage(stream=self.name, data=record, emitted_at=emitted_at),
@@ -131,21 +140,49 @@ class PartedStream(Stream, CheckpointMixin):
             raise _traced_exception(problem) from problem
         except IncompleteError as problem:
             self._note(part, mark, problem.mark)
+            self._note_fields(part, undeclared)
             self._report(part, "is read but for something in it", problem)
         except (ConfigError, TransientError) as problem:
             self._leave_out(part, problem)
         else:
             self._note(part, mark, new_mark)
+            self._note_fields(part, undeclared)
 
     def _note(self, part: str, mark: Mark | None, new_mark: Mark | None) -> None:
-        """Keep the new mark. In a new mapping: STATE messages already sent hold on to the old one."""
+        """Keep the new mark."""
         marks = self._state.get("marks", {})
         if new_mark is not None:
             start_date = mark["start_date"] if mark is not None else self._start_date
             marks = {**marks, part: {"start_date": start_date, **new_mark}}
-        problems = {name: said for name, said in self._problems().items() if name != part}
-        self._state = {"mode": self._mode, "marks": marks, "problems": problems}
+        self._keep(marks=marks, problems=self._of_other_parts("problems", part))
         self._left_out.discard(part)
+
+    def _note_fields(self, part: str, undeclared: Undeclared | None) -> None:
+        """Keep which undeclared fields a part has, and report those that it did not have before."""
+        new_fields = self._of_other_parts("new_fields", part)
+        if undeclared is None:  # no record came
+            self._keep(new_fields=new_fields)
+            return
+        fields = self._of_other_parts("fields", part)
+        known = self._state.get("fields", {}).get(part)
+        found = undeclared.since(known or ())
+        news = found[: MOST_FIELDS - len(known or ())]
+        if len(news) < len(found):
+            self.logger.warning(
+                "%s: %s has more than %d fields without a column; which are new is not told any more.",
+                self.name,
+                part,
+                MOST_FIELDS,
+            )
+        if known is not None and news:
+            self.logger.warning(
+                "%s: %s has fields that it did not have before: %s. They are kept in `extra`.",
+                self.name,
+                part,
+                ", ".join(news),
+            )
+            new_fields = {**new_fields, part: news}
+        self._keep(fields={**fields, part: sorted([*(known or ()), *news])}, new_fields=new_fields)
 
     def _leave_out(self, part: str, problem: ConfigError | TransientError) -> None:
         """Report a part that could not be read; raise if no part could.
@@ -154,6 +191,7 @@ class PartedStream(Stream, CheckpointMixin):
             AirbyteTracedException: this was the last part, and none could be read.
         """
         self._report(part, "is left out", problem)
+        self._keep(new_fields=self._of_other_parts("new_fields", part))
         self._left_out.add(part)
         if part == self._parts[-1] and set(self._parts) <= self._left_out:
             raise _traced_exception(problem) from problem
@@ -162,13 +200,17 @@ class PartedStream(Stream, CheckpointMixin):
         """Say what could not be read of a part, and keep it in the STATE."""
         said = filter_secrets(str(problem))
         self.logger.warning("%s: %s %s: %s", self.name, part, outcome, said)
-        problems = {**self._problems(), part: said}
-        self._state = {"mode": self._mode, "marks": self._state.get("marks", {}), "problems": problems}
+        self._keep(problems={**self._of_other_parts("problems", part), part: said})
 
-    def _problems(self) -> Mapping[str, str]:
-        """Why parts could not be read; of those alone that are still to be read."""
-        problems = self._state.get("problems", {})
-        return {part: said for part, said in problems.items() if part in self._parts}
+    def _keep(self, **changed: Mapping[str, Any]) -> None:
+        """Change parts of the STATE. In a new mapping: messages already sent hold on to the old one."""
+        empty: dict[str, Mapping[str, Any]] = {"marks": {}, "problems": {}, "fields": {}, "new_fields": {}}
+        self._state = {**empty, **self._state, "mode": self._mode, **changed}
+
+    def _of_other_parts(self, name: str, part: str) -> dict[str, Any]:
+        """What the STATE has under a name for other parts; for those alone that are still to be read."""
+        told = self._state.get(name, {})
+        return {other: said for other, said in told.items() if other != part and other in self._parts}
 
 
 @contextmanager

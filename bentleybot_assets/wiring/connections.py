@@ -63,8 +63,11 @@ class Stream:
 
 
 def schema_has_not_drifted(synced: StreamResult) -> Finding:
-    """The source delivers the declared fields and no others; what is new is kept in ``extra``."""
-    return Finding(not synced.undeclared, {"new_fields": ", ".join(sorted(synced.undeclared)) or "none"})
+    """The source delivers the fields that it delivered when it was first read; what is new is kept in ``extra``."""
+    told = [f"{part}: {', '.join(fields)}" for part, fields in synced.new_fields.items()]
+    if synced.undeclared:
+        told.append(", ".join(sorted(synced.undeclared)))
+    return Finding(not told, {"new_fields": f"{'; '.join(told)} (kept in extra)" if told else "none"})
 
 
 def nothing_was_left_out(synced: StreamResult) -> Finding:

@@ -105,7 +105,13 @@ def test_a_sync_shows_its_time_its_deliveries_and_the_state_it_reached(warehouse
     assert shown["sync_seconds"] > 0
     assert shown["deliveries"] == 1
     marks = {"FB": {"session": "2013-03-01", "start_date": "1990-01-01"}}
-    assert shown["state"] == {"mode": "sample", "marks": marks, "problems": {}}
+    assert shown["state"] == {
+        "mode": "sample",
+        "marks": marks,
+        "problems": {},
+        "fields": {"FB": []},
+        "new_fields": {},
+    }
 
 
 def test_a_state_that_is_long_is_shown_by_its_size(warehouse: WarehouseResource) -> None:
@@ -116,6 +122,8 @@ def test_a_state_that_is_long_is_shown_by_its_size(warehouse: WarehouseResource)
         "mode": "sample",
         "marks": "3 entries",
         "problems": "0 entries",
+        "fields": "3 entries",
+        "new_fields": "0 entries",
     }
 
 
@@ -142,7 +150,7 @@ def test_a_field_without_a_column_is_reported_and_kept(
     scripted = Connection(source=f"{scripted_source.__name__}:ScriptedSource", config={"api_key": "hunter2-hunter2"})
     check = checks_of(run(warehouse, BARS, connection=scripted))["schema_has_not_drifted"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert check.description == "new_fields vwap"
+    assert check.description == "new_fields vwap (kept in extra)"
     assert warehouse.open().read(DailyBars)["extra"].to_list() == ['{"vwap": 10.1}']
 
 

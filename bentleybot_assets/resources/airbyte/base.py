@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,8 @@ class StreamResult:
         records: committed records.
         first, last: smallest and largest committed cursor value; None without records.
         versions: source to source version of the committed records; where they have several, the last in order.
-        undeclared: fields that the source delivers and the contract has no column for; they were kept in ``extra``.
-        problems: parts of the stream (a symbol, an institution, a feed) that the source left out, and why.
+        undeclared: fields that the source declares or delivers and the contract has no column for; they were kept in
+            ``extra``.
         state: the stream's newest STATE.
         faults: why the delivery that ended the sync was refused; empty if none was.
     """
@@ -38,7 +38,6 @@ class StreamResult:
     last: Any = None
     versions: dict[str, str] = field(default_factory=dict)
     undeclared: set[str] = field(default_factory=set)
-    problems: Mapping[str, str] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
 
@@ -46,6 +45,16 @@ class StreamResult:
     def passed(self) -> bool:
         """Whether nothing was refused."""
         return not self.faults
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Parts of the stream (a symbol, an institution, a feed) that the source left out, and why."""
+        return self.state.get("problems", {})  # type: ignore[no-any-return]
+
+    @property
+    def new_fields(self) -> Mapping[str, Sequence[str]]:
+        """Part to fields that it did not have before, which the source put into ``extra`` itself."""
+        return self.state.get("new_fields", {})  # type: ignore[no-any-return]
 
     def add(self, frame: pl.DataFrame, cursor: str | None) -> None:
         """Count a committed frame in."""

@@ -98,7 +98,6 @@ class Deliveries:
             self._commit(due)
         for name, stream in self.result.streams.items():
             stream.state = self.state.get(name, {})
-            stream.problems = stream.state.get("problems", {})
         return self.result
 
     def _parts_read(self) -> set[tuple[str, str]]:

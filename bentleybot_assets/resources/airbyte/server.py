@@ -78,7 +78,6 @@ class ServerAirbyte(dg.ConfigurableResource, Airbyte):  # type: ignore[type-arg]
         result = self._take(known, streams, deliveries, warehouse, log)
         for name, stream in result.streams.items():
             stream.state = states.get(name, {})
-            stream.problems = stream.state.get("problems", {})
         result.more = {
             "airbyte_connection": dg.MetadataValue.url(known.url),
             "airbyte_job": job.id,
