@@ -90,7 +90,8 @@ def run(
         with open_dagster(settings) as instance:
             _close_abandoned_runs(instance)
             result = _execute(definitions, instance, _DAILY_JOB, day, settings.data_mode)
-            if not result.success:
+            has_failed = not result.success or _has_errors(result)
+            if has_failed:
                 # The refusal comes first: whatever else fails now, nothing may be ordered.
                 stop = refuse(instance, result.run_id, day, ledger)
                 if stop.refusals:
@@ -102,7 +103,7 @@ def run(
     _print_summary(settings, day, result, stop)
     if was_decided:
         out.print(f"{day} was decided before; its decision stands. To start anew, move {settings.home} away.")
-    if not result.success:
+    if has_failed:
         raise typer.Exit(1)
 
 
@@ -296,6 +297,12 @@ def _execute(
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+
+
+def _has_errors(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a check failed as an error; one that blocks nothing does so in a run that succeeds."""
+    checks = result.get_asset_check_evaluations()
+    return any(not check.passed and check.severity is dg.AssetCheckSeverity.ERROR for check in checks)
 
 
 def _tables_of_steps(job: dg.JobDefinition) -> dict[str, str]:

@@ -17,6 +17,7 @@ records are read is how its source is; what the newest read found beside that is
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ from bentleybot_assets.connectors.feeds import (
 from bentleybot_assets.connectors.schema import json_schema
 from bentleybot_assets.connectors.undeclared import MOST_FIELDS, Undeclared
 from bentleybot_assets.contracts._base import Contract
+
+_MOST_PROBLEMS = 5
+"""Of as many parts an error says why they could not be read."""
 
 
 class PartedStream(Stream, CheckpointMixin):
@@ -137,7 +141,7 @@ class PartedStream(Stream, CheckpointMixin):
                     record=AirbyteRecordMessage(stream=self.name, data=record, emitted_at=emitted_at),
                 )
         except UnavailableError as problem:
-            raise _traced_exception(problem) from problem
+            raise _traced_exception(type(problem)(_of_part(part, str(problem)))) from problem
         except IncompleteError as problem:
             self._note(part, mark, problem.mark)
             self._note_fields(part, undeclared)
@@ -194,7 +198,14 @@ class PartedStream(Stream, CheckpointMixin):
         self._keep(new_fields=self._of_other_parts("new_fields", part))
         self._left_out.add(part)
         if part == self._parts[-1] and set(self._parts) <= self._left_out:
-            raise _traced_exception(problem) from problem
+            raise _traced_exception(type(problem)(self._why_nothing_is_read())) from problem
+
+    def _why_nothing_is_read(self) -> str:
+        """The first of the problems that left out all parts."""
+        problems = self._state["problems"]
+        first = [_of_part(part, problems[part]) for part in self._parts[:_MOST_PROBLEMS]]
+        more = len(self._parts) - len(first)
+        return " ".join([*first, f"And {more} more."] if more else first)
 
     def _report(self, part: str, outcome: str, problem: ConfigError | TransientError) -> None:
         """Say what could not be read of a part, and keep it in the STATE."""
@@ -211,6 +222,11 @@ class PartedStream(Stream, CheckpointMixin):
         """What the STATE has under a name for other parts; for those alone that are still to be read."""
         told = self._state.get(name, {})
         return {other: said for other, said in told.items() if other != part and other in self._parts}
+
+
+def _of_part(part: str, said: str) -> str:
+    """A problem with the name of its part; many say it themselves."""
+    return said if re.search(rf"(?<!\w){re.escape(part)}(?!\w)", said) else f"{part}: {said}"
 
 
 @contextmanager

@@ -17,11 +17,12 @@ import polars as pl
 
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.resources.airbyte.base import Airbyte, StreamResult, SyncError
+from bentleybot_assets.resources.airbyte.base import Airbyte, StreamResult, SyncError, SyncResult
 from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.freshness import freshness_spec
 from bentleybot_assets.wiring.published import declare
+from bentleybot_assets.wiring.refusals import orders_stand_on
 from bentleybot_assets.wiring.tables import (
     Finding,
     NotPublishedError,
@@ -94,7 +95,7 @@ def connection_assets(
             dg.AssetCheckSpec(
                 LAST_SYNC_CHECK,
                 asset=stream.key,
-                description="The connection could be read; whether what it delivered is good, `contract` says.",
+                description="The stream could be read to its end; whether what it delivered is good, `contract` says.",
             ),
             *(domain_check_spec(stream.key, check, blocking=False) for check in _OF_SYNC),
             *(domain_check_spec(stream.key, check, blocking=False) for check in stream.warnings),
@@ -136,11 +137,15 @@ def sync_streams(
 ) -> Iterator[Any]:
     """Sync the selected streams of a connection; yield their check results and materialisations.
 
+    A stream that could not be read is not materialised, and its ``last_sync_succeeded`` says why; the others are. The
+    step fails only if orders stand on such a stream, or if none could be read: an error would also keep everything from
+    running that is computed from the others. What is computed from a stream that failed does not run in either case.
+
     A connection that the settings leave out is not read: nothing of it is materialised.
 
     Raises:
         NotPublishedError: a delivery was refused whole; its check results were yielded before.
-        SyncError: the connection could not be read; so were they.
+        SyncError: the connection, or a stream that is needed, could not be read; so were they.
     """
     if not airbyte.has(connection):
         context.log.warning("Connection %s is not in the settings: nothing is read.", connection)
@@ -156,25 +161,54 @@ def sync_streams(
             yield _sync_result(stream, str(error))
         raise
     seconds = time.monotonic() - began_at
+    read = [stream for stream in selected if result.streams[stream.name].failure is None]
     for stream in selected:
+        yield _sync_result(stream, result.streams[stream.name].failure)
+    for stream in read:
         synced = result.streams[stream.name]
         yield contract_result(stream.key, synced.faults, synced.records)
-        yield _sync_result(stream, None)
-    for stream in selected:
+    for stream in read:
         if faults := result.streams[stream.name].faults:
             raise NotPublishedError(stream.contract, " ".join(fault.message for fault in faults))
-    for stream in selected:
-        synced = result.streams[stream.name]
-        # Raw values are evidence and never set aside; the cleaned tables judge them.
-        yield quarantine_result(stream.key, pl.DataFrame(schema=QUARANTINE), 0)
-        for judge in _OF_SYNC:
-            yield domain_check_result(judge, judge(synced), asset_key=stream.key, blocking=False)
-        log = warehouse.open().read(stream.contract)
-        for check in stream.warnings:
-            yield domain_check_result(check, check(log), asset_key=stream.key, blocking=False)
-        metadata = {**published_metadata(stream.contract, warehouse), **_metadata(log, synced), **result.more}
-        of_sync = {"sync_seconds": round(seconds, 3), "deliveries": result.deliveries}
-        yield dg.MaterializeResult(asset_key=stream.key, metadata={**metadata, **of_sync})
+    for stream in read:
+        yield from _materialised(stream, result, warehouse, seconds)
+    _state_failures(context, connection, result, selected)
+
+
+def _materialised(stream: Stream, result: SyncResult, warehouse: WarehouseResource, seconds: float) -> Iterator[Any]:
+    """The checks on what a sync brought of a stream, and its materialisation."""
+    synced = result.streams[stream.name]
+    # Raw values are evidence and never set aside; the cleaned tables judge them.
+    yield quarantine_result(stream.key, pl.DataFrame(schema=QUARANTINE), 0)
+    for judge in _OF_SYNC:
+        yield domain_check_result(judge, judge(synced), asset_key=stream.key, blocking=False)
+    log = warehouse.open().read(stream.contract)
+    for check in stream.warnings:
+        yield domain_check_result(check, check(log), asset_key=stream.key, blocking=False)
+    metadata = {**published_metadata(stream.contract, warehouse), **_metadata(log, synced), **result.more}
+    of_sync = {"sync_seconds": round(seconds, 3), "deliveries": result.deliveries}
+    yield dg.MaterializeResult(asset_key=stream.key, metadata={**metadata, **of_sync})
+
+
+def _state_failures(
+    context: dg.AssetExecutionContext, connection: str, result: SyncResult, selected: Sequence[Stream]
+) -> None:
+    """Say which streams could not be read, and what follows from it.
+
+    Raises:
+        SyncError: orders stand on one of them, or none could be read.
+    """
+    failures = {each.name: why for each in selected if (why := result.streams[each.name].failure) is not None}
+    if not failures:
+        return
+    read = ", ".join(stream.name for stream in selected if stream.name not in failures)
+    said = (
+        f"{connection}: not materialised, because not read to the end: {', '.join(failures)}; "
+        f"materialised: {read or 'nothing'}. {' '.join(failures.values())}"
+    )
+    if not read or any(orders_stand_on(stream.key) for stream in selected if stream.name in failures):
+        raise SyncError(said)
+    context.log.error("%s No order stands on it: the run goes on.", said)
 
 
 def _sync_result(stream: Stream, problem: str | None) -> dg.AssetCheckResult:

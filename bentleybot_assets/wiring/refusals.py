@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.execution.plan.objects import StepFailureData
 
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
-from bentleybot_assets.wiring.published import PublishedTable, tables_behind
+from bentleybot_assets.wiring.published import PublishedTable, published_tables, tables_behind
 from bentleybot_assets.wiring.verdicts import verdicts
 
 if TYPE_CHECKING:
@@ -52,6 +52,12 @@ class _Fault:
     check: str
     evidence: str
     at: float
+
+
+def orders_stand_on(key: dg.AssetKey) -> bool:
+    """Whether orders are computed from a table, at first or second hand."""
+    has_orders = any(table.key == _ORDERS for table in published_tables())
+    return has_orders and any(table.key == key for table in tables_behind(_ORDERS))
 
 
 def refuse(instance: dg.DagsterInstance, run_id: str, session: date, ledger: Ledger) -> Stop:

@@ -1,4 +1,4 @@
-"""A stream that is read part by part: what its STATE says of the fields that a part has beyond the columns."""
+"""A stream that is read part by part: what it says of parts that cannot be read, and of fields beyond the columns."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import SyncMode
+from airbyte_cdk.models import FailureType, SyncMode
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record
+from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, UnavailableError
 from bentleybot_assets.connectors.streams import PartedStream
 from bentleybot_assets.connectors.undeclared import MOST_FIELDS
 from bentleybot_assets.contracts.raw.market import DailyBars
@@ -24,9 +25,12 @@ class Provider:
     def __init__(self) -> None:
         self.extras: dict[str, list[dict[str, Any] | None]] = {}
         self.refused: set[str] = set()
+        self.is_away = False
         self.ends_in: IncompleteError | None = None
 
     def read(self, part: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        if self.is_away:
+            raise UnavailableError("It is away.")
         if part in self.refused:
             raise ConfigError(f"There is no {part}.")
 
@@ -53,6 +57,34 @@ def state_after(provider: Provider, state: Mapping[str, Any], *parts: str) -> di
     for part in stream.stream_slices():
         list(stream.read_records(SyncMode.incremental, stream_slice=part))
     return dict(stream.state)
+
+
+def test_a_stream_of_which_no_part_can_be_read_says_of_each_why(provider: Provider) -> None:
+    provider.refused = {"KO", "PEP"}
+    with pytest.raises(AirbyteTracedException) as failed:
+        state_after(provider, {})
+    assert failed.value.message == "There is no KO. There is no PEP."
+
+
+def test_of_many_parts_the_first_are_told(provider: Provider) -> None:
+    parts = [f"P{number}" for number in range(8)]
+    provider.refused = set(parts)
+    with pytest.raises(AirbyteTracedException) as failed:
+        state_after(provider, {}, *parts)
+    assert (
+        failed.value.message
+        == "There is no P0. There is no P1. There is no P2. There is no P3. There is no P4. And 3 more."
+    )
+
+
+def test_a_feed_that_does_not_answer_is_told_with_the_part_that_was_asked_for(provider: Provider) -> None:
+    provider.is_away = True
+    with pytest.raises(AirbyteTracedException) as failed:
+        state_after(provider, {}, "It", "KO")
+    assert failed.value.message == "It is away."
+    with pytest.raises(AirbyteTracedException) as failed:
+        state_after(provider, {}, "a", "KO")
+    assert (failed.value.message, failed.value.failure_type) == ("a: It is away.", FailureType.transient_error)
 
 
 def test_what_a_part_delivers_at_first_is_how_it_is(provider: Provider) -> None:

@@ -1,7 +1,7 @@
 """A connection's streams as assets: what they declare, and what a sync of some of them says."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,8 +13,10 @@ from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.resources.airbyte.base import Airbyte
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
+from bentleybot_assets.wiring import published
 from bentleybot_assets.wiring.connections import Stream, connection_assets, sync_streams
 from bentleybot_assets.wiring.io_manager import WarehouseIOManager
+from bentleybot_assets.wiring.published import PublishedTable
 from bentleybot_assets_tests.resources.airbyte import scripted_source
 from bentleybot_assets_tests.resources.airbyte.raw_bars import bar
 
@@ -41,11 +43,18 @@ SAMPLE = Connection(
     source="bentleybot_assets.connectors.market.source:MarketSource", config={"mode": "sample", "symbols": ["FB"]}
 )
 
+SCRIPTED = Connection(source=f"{scripted_source.__name__}:ScriptedSource", config={"api_key": "hunter2-hunter2"})
 
-def run(warehouse: WarehouseResource, *keys: dg.AssetKey, connection: Connection = SAMPLE) -> dg.ExecuteInProcessResult:
+
+def run(
+    warehouse: WarehouseResource,
+    *keys: dg.AssetKey,
+    connection: Connection | None = SAMPLE,
+    downstream: Sequence[dg.AssetsDefinition] = (),
+) -> dg.ExecuteInProcessResult:
     return dg.materialize(
-        [ASSETS],
-        selection=list(keys),
+        [ASSETS, *downstream],
+        selection=[*keys, *(key for assets in downstream for key in assets.keys)],
         resources={
             "airbyte": EmbeddedAirbyte(connections={"market": connection} if connection else {}),
             "warehouse": warehouse,
@@ -147,8 +156,7 @@ def test_a_field_without_a_column_is_reported_and_kept(
     warehouse: WarehouseResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scripted_source, "SCRIPT", {"daily_bars": [[bar(vwap=10.1)]]})
-    scripted = Connection(source=f"{scripted_source.__name__}:ScriptedSource", config={"api_key": "hunter2-hunter2"})
-    check = checks_of(run(warehouse, BARS, connection=scripted))["schema_has_not_drifted"]
+    check = checks_of(run(warehouse, BARS, connection=SCRIPTED))["schema_has_not_drifted"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.description == "new_fields vwap (kept in extra)"
     assert warehouse.open().read(DailyBars)["extra"].to_list() == ['{"vwap": 10.1}']
@@ -164,6 +172,96 @@ def test_a_sync_that_fails_says_so_in_a_check_of_each_stream(warehouse: Warehous
         (ACTIONS, "last_sync_succeeded"),
     }
     assert all("its source nowhere.to_be:Found cannot be loaded" in str(check.description) for check in failed)
+
+
+@pytest.fixture
+def _no_actions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars are there; corporate actions cannot be read."""
+    script = {"daily_bars": [[bar()]], "corporate_actions": [RuntimeError("part PEP: the feed hung up. Sync later.")]}
+    monkeypatch.setattr(scripted_source, "SCRIPT", script)
+
+
+@dg.asset(deps=[BARS])
+def of_bars() -> None:
+    """Computed from a stream that can be read."""
+
+
+@dg.asset(deps=[ACTIONS])
+def of_actions() -> None:
+    """Computed from a stream that cannot."""
+
+
+def orders_on(key: dg.AssetKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let orders be computed from a table alone."""
+    orders = dg.AssetKey(["trading", "orders"])
+    tables = {
+        key: PublishedTable(key, frozenset(), (), is_by_session=False),
+        orders: PublishedTable(orders, frozenset({key}), (), is_by_session=True),
+    }
+    monkeypatch.setattr(published, "_tables", tables)
+
+
+def ran(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {str(event.step_key) for event in result.all_node_events if event.is_step_success}
+
+
+def materialised(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey | None]:
+    return {event.asset_key for event in result.get_asset_materialization_events()}
+
+
+@pytest.mark.usefixtures("_no_actions")
+def test_a_stream_that_fails_and_that_no_order_stands_on_fails_alone(
+    warehouse: WarehouseResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders_on(BARS, monkeypatch)
+    result = run(warehouse, BARS, ACTIONS, connection=SCRIPTED, downstream=[of_bars, of_actions])
+    assert result.success
+    assert materialised(result) == {BARS, *of_bars.keys}
+    assert ran(result) == {"market_connection", "of_bars"}
+    failed = {
+        (check.asset_key, check.check_name): check for check in result.get_asset_check_evaluations() if not check.passed
+    }
+    assert failed.keys() == {(ACTIONS, "last_sync_succeeded")}
+    (check,) = failed.values()
+    assert check.severity is dg.AssetCheckSeverity.ERROR
+    assert "market, stream corporate_actions: " in str(check.description)
+    assert "part PEP: the feed hung up. Sync later." in str(check.description)
+    assert warehouse.open().row_count(DailyBars) == 1
+    assert warehouse.open().row_count(CorporateActions) is None
+
+
+@pytest.mark.usefixtures("_no_actions")
+def test_a_stream_that_fails_and_that_orders_stand_on_fails_the_step_and_the_others_are_there(
+    warehouse: WarehouseResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders_on(ACTIONS, monkeypatch)
+    result = run(warehouse, BARS, ACTIONS, connection=SCRIPTED, downstream=[of_bars, of_actions])
+    assert not result.success
+    assert materialised(result) == {BARS}
+    assert ran(result) == set()
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    said = str(failure.step_failure_data.error.cause.message)
+    assert "not read to the end: corporate_actions; materialised: daily_bars. market, stream corporate_actions" in said
+    assert "part PEP: the feed hung up. Sync later." in said
+
+
+@pytest.mark.usefixtures("_no_actions")
+def test_a_sync_of_which_nothing_could_be_read_fails(warehouse: WarehouseResource) -> None:
+    result = run(warehouse, ACTIONS, connection=SCRIPTED)
+    assert not result.success
+    assert materialised(result) == set()
+
+
+def test_the_next_sync_brings_a_stream_that_failed(
+    warehouse: WarehouseResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script: dict[str, Any] = {"daily_bars": [RuntimeError("the feed hung up")], "corporate_actions": []}
+    monkeypatch.setattr(scripted_source, "SCRIPT", script)
+    assert materialised(run(warehouse, BARS, ACTIONS, connection=SCRIPTED)) == {ACTIONS}
+    script["daily_bars"] = [[bar()]]
+    result = run(warehouse, BARS, ACTIONS, connection=SCRIPTED)
+    assert materialised(result) == {BARS, ACTIONS}
+    assert all(check.passed for check in result.get_asset_check_evaluations())
 
 
 def test_a_connection_that_the_settings_leave_out_is_not_read(warehouse: WarehouseResource) -> None:

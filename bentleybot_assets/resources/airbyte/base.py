@@ -31,6 +31,8 @@ class StreamResult:
             ``extra``.
         state: the stream's newest STATE.
         faults: why the delivery that ended the sync was refused; empty if none was.
+        failure: why the stream could not be read to its end; None if it was. Then what was still to be committed of it
+            was not, and its STATE is the committed one.
     """
 
     records: int = 0
@@ -40,6 +42,7 @@ class StreamResult:
     undeclared: set[str] = field(default_factory=set)
     state: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    failure: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -105,8 +108,9 @@ class Airbyte(ABC):
     ) -> SyncResult:
         """Read what is new in the given streams since the last committed STATE, and commit it to the raw log.
 
-        If a frame breaks its contract, nothing of its delivery is committed, the STATE stays where it was and the sync
-        ends: the faults are in the result. A sync that finds nothing new commits nothing.
+        A stream that cannot be read does not keep the others from being read and committed: why is in the result. If a
+        frame breaks its contract, nothing of its delivery is committed, the STATE stays where it was and the sync ends:
+        the faults are in the result. A sync that finds nothing new commits nothing.
 
         Args:
             connection: its name.
@@ -115,7 +119,8 @@ class Airbyte(ABC):
             log: told how far it is, and of warnings and errors of the source.
 
         Raises:
-            SyncError: the connection is unknown or misconfigured, a stream is not there, or the source failed.
+            SyncError: the connection is unknown or misconfigured, a stream is not there, or the source failed as a
+                whole.
         """
 
     @abstractmethod

@@ -57,6 +57,7 @@ class Deliveries:
         self._pending: dict[str, list[dict[str, Any]]] = {name: [] for name in streams}
         self._told_at = time.monotonic()
         self.state: dict[str, Any] = warehouse.connection_state(connection)
+        self._committed = dict(self.state)
         self._parts = self._parts_read()
         self.result = SyncResult(0, {name: StreamResult() for name in streams})
 
@@ -86,13 +87,25 @@ class Deliveries:
         self._tell_progress(stream)
         return True
 
+    def fail(self, stream: str, why: str) -> None:
+        """Note that a stream could not be read to its end: what is pending of it is dropped, its STATE goes back."""
+        self._pending[stream] = []
+        self.state.pop(stream, None)
+        if stream in self._committed:
+            self.state[stream] = self._committed[stream]
+        self.result.streams[stream].failure = why
+
     def finish(self) -> SyncResult:
-        """Commit the rest. A stream that never had a record gets an empty table, so that it can be read.
+        """Commit the rest. A stream that was read and never had a record gets an empty table, so that it can be read.
 
         A STATE that tells of a part for the first time is committed without a record, too: what comes of that part
         later is then seen as it comes, not taken for history.
         """
-        never = {name for name, contract in self._streams.items() if self._warehouse.row_count(contract) is None}
+        never = {
+            name
+            for name, contract in self._streams.items()
+            if self.result.streams[name].failure is None and self._warehouse.row_count(contract) is None
+        }
         due = self._streams_with_records() | never
         if due or self._parts_read() - self._parts:
             self._commit(due)
@@ -121,6 +134,7 @@ class Deliveries:
             return False
         contracts = {self._streams[name]: frame for name, frame in frames.items()}
         number = self._warehouse.append_delivery(self._connection, contracts, self.state)
+        self._committed = dict(self.state)
         self.result.deliveries += 1
         self._parts = self._parts_read()
         for name, frame in frames.items():

@@ -22,12 +22,14 @@ from bentleybot_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
     from airbyte_cdk.models import (
+        AirbyteErrorTraceMessage,
         AirbyteMessage,
         AirbyteStateMessage,
         AirbyteTraceMessage,
         ConfiguredAirbyteCatalog,
     )
     from airbyte_cdk.sources import Source
+    from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 _SOURCE_LOG = logging.getLogger("airbyte")
 """Sources and the cdk log below this name."""
@@ -77,7 +79,7 @@ class EmbeddedAirbyte(Airbyte):
             deliveries = Deliveries(connection, streams, cursors, warehouse, log)
             for item in catalog.streams:
                 deliveries.expect(item.stream.name, item.stream.json_schema)
-            for message in source.read(catalog, deliveries.state):
+            for message in source.read(catalog, deliveries.state, deliveries.fail):
                 if message.record is not None:
                     deliveries.add(message.record.stream, message.record.data)
                 elif message.state is not None and not deliveries.reach(*_sent(connection, message.state)):
@@ -168,38 +170,57 @@ class _Source:
             ]
         )
 
-    def read(self, catalog: ConfiguredAirbyteCatalog, state: Mapping[str, Any]) -> Iterator[AirbyteMessage]:
+    def read(
+        self, catalog: ConfiguredAirbyteCatalog, state: Mapping[str, Any], fail: Callable[[str, str], None]
+    ) -> Iterator[AirbyteMessage]:
         """The source's RECORD and STATE messages.
 
+        Args:
+            catalog: what to read.
+            state: stream to its committed STATE.
+            fail: told each stream that cannot be read to its end, and why; the source goes on with the next.
+
         Raises:
-            SyncError: the source reports an error, or ends without completing a stream.
+            SyncError: the source reports an error that is of no stream, or ends without completing one.
         """
-        unfinished = {configured.stream.name for configured in catalog.streams}
-        states = _state_messages(catalog, state)
-        with self._errors_named():
-            for message in self._source.read(_SOURCE_LOG, self._config, catalog, states):
+        from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+        unfinished, failed = {configured.stream.name for configured in catalog.streams}, set()
+        try:
+            for message in self._source.read(_SOURCE_LOG, self._config, catalog, _state_messages(catalog, state)):
                 if message.record is not None or message.state is not None:
                     yield message
-                elif message.trace is not None:
-                    self._heed(message.trace, unfinished)
-        if unfinished:
+                elif message.trace is not None and message.trace.error is not None:
+                    stream, why = self._failure(message.trace.error)
+                    failed.add(stream)
+                    fail(stream, why)
+                elif message.trace is not None and (completed := _completed(message.trace)):
+                    unfinished.discard(completed)
+        except AirbyteTracedException as error:
+            # A source whose streams failed ends with an error that sums them up.
+            if not failed or unfinished - failed:
+                raise self._named(error) from None
+        if broken_off := unfinished - failed:
             raise SyncError(
-                f"{self._connection}: the source ended without completing {', '.join(sorted(unfinished))}. "
+                f"{self._connection}: the source ended without completing {', '.join(sorted(broken_off))}. "
                 "Sync again; if it recurs, mend the source."
             )
 
-    def _heed(self, trace: AirbyteTraceMessage, unfinished: set[str]) -> None:
-        """Raise an error that is reported; note a stream that is complete."""
-        from airbyte_cdk.models import AirbyteStreamStatus
+    def _failure(self, error: AirbyteErrorTraceMessage) -> tuple[str, str]:
+        """The stream that a reported error is of, and what it says.
 
-        if trace.error is not None:
-            stream = f", stream {trace.error.stream_descriptor.name}" if trace.error.stream_descriptor else ""
-            behind = trace.error.internal_message
-            # The cdk's message for an unforeseen exception says nothing; its internal message does.
-            detail = f" ({behind})" if behind and behind not in trace.error.message else ""
-            raise SyncError(self._redacted(f"{self._connection}{stream}: {trace.error.message}{detail}"))
-        if trace.stream_status is not None and trace.stream_status.status is AirbyteStreamStatus.COMPLETE:
-            unfinished.discard(trace.stream_status.stream_descriptor.name)
+        Raises:
+            SyncError: it is of none.
+        """
+        stream = error.stream_descriptor and error.stream_descriptor.name
+        behind = error.internal_message
+        # The cdk's message for an unforeseen exception says nothing; its internal message does.
+        detail = f" ({behind})" if behind and behind not in error.message else ""
+        where = f"{self._connection}, stream {stream}" if stream else self._connection
+        why = self._redacted(f"{where}: {error.message}{detail}")
+        if stream is None:
+            raise SyncError(why)
+        return stream, why
 
     @contextmanager
     def warnings_to(self, log: logging.Logger) -> Iterator[None]:
@@ -220,8 +241,11 @@ class _Source:
         try:
             yield
         except AirbyteTracedException as error:
-            # Without `from error`: its text may hold a secret.
-            raise SyncError(self._redacted(f"{self._connection}: {error}")) from None
+            raise self._named(error) from None
+
+    def _named(self, error: AirbyteTracedException) -> SyncError:
+        """What to raise instead, without `from error`: its text may hold a secret."""
+        return SyncError(self._redacted(f"{self._connection}: {error}"))
 
     @staticmethod
     def _redacted(text: str) -> str:
@@ -235,6 +259,15 @@ def _sent(connection: str, state: AirbyteStateMessage) -> tuple[str, dict[str, A
     if state.stream is None:
         raise SyncError(f"{connection}: the source sends a {state.type} STATE, not one per stream.")
     return state.stream.stream_descriptor.name, vars(state.stream.stream_state) if state.stream.stream_state else {}
+
+
+def _completed(trace: AirbyteTraceMessage) -> str | None:
+    """The stream that a source says it has read to its end, if it says so."""
+    from airbyte_cdk.models import AirbyteStreamStatus
+
+    status = trace.stream_status
+    is_complete = status is not None and status.status is AirbyteStreamStatus.COMPLETE
+    return status.stream_descriptor.name if is_complete else None  # type: ignore[union-attr, no-any-return]
 
 
 class _Forward(logging.Handler):

@@ -9,6 +9,7 @@ from typing import Any
 from airbyte_cdk.models import ConnectorSpecification
 from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import CheckpointMixin, Stream
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from bentleybot_assets.connectors.schema import json_schema
 from bentleybot_assets.contracts._base import contract_for
@@ -27,13 +28,16 @@ SPECIFICATION = {
 
 
 class ScriptedStream(Stream, CheckpointMixin):
-    cursor_field = "session"
     primary_key = None
 
     def __init__(self, name: str, batches: list[list[dict[str, Any]] | Exception]) -> None:
         self.name = name
         self._batches = batches
         self._state: dict[str, Any] = {}
+
+    @property
+    def cursor_field(self) -> str:
+        return "ex_date" if self.name == "corporate_actions" else "session"
 
     def get_json_schema(self) -> Mapping[str, Any]:
         contract = contract_for(["raw", "market", self.name])
@@ -76,3 +80,17 @@ class BreakingOffSource(ScriptedSource):
 
     def read(self, *arguments: Any) -> Any:
         yield from list(super().read(*arguments))[:-2]
+
+
+class StoppingSource(ScriptedSource):
+    """Reads no stream after one that failed."""
+
+    stop_sync_on_stream_failure = True
+
+
+class FailingSource(ScriptedSource):
+    """Fails after all streams were read, for a reason that is of none of them."""
+
+    def read(self, *arguments: Any) -> Any:
+        yield from super().read(*arguments)
+        yield AirbyteTracedException(message="the disk is full").as_airbyte_message()

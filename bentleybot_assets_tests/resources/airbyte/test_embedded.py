@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars, FxRates
 from bentleybot_assets.resources.airbyte import delivery as runner
 from bentleybot_assets.resources.airbyte.base import SyncError
 from bentleybot_assets.resources.airbyte.delivery import Deliveries
@@ -176,9 +176,24 @@ def test_yahoo_reaches_the_log_through_the_same_runner(warehouse):
         assert airbyte.sync("market", STREAMS, warehouse, LOG).deliveries == 0
         assert digest(warehouse) == before
         replay.charts.clear()
-        with pytest.raises(SyncError, match=r"^market, stream daily_bars: Yahoo has no daily bars for TEST"):
-            airbyte.sync("market", STREAMS, warehouse, LOG)
+        result = airbyte.sync("market", STREAMS, warehouse, LOG)
+    for name, stream in result.streams.items():
+        assert str(stream.failure).startswith(f"market, stream {name}: Yahoo has no daily bars for TEST")
     assert log_of(warehouse)["close"].to_list() == [100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0]
+
+
+def test_a_pair_that_yahoo_does_not_have_costs_no_bar(warehouse):
+    streams = {"fx_rates": FxRates, **STREAMS}
+    with replay_of({"TEST": chart()}) as replay:
+        airbyte = market(
+            mode="yahoo", symbols=["TEST"], fx_pairs=["USDJPY"], base_url=replay.url, start_date="2024-01-01"
+        )
+        result = airbyte.sync("market", streams, warehouse, LOG)
+    said = r"market, stream fx_rates: Yahoo has no daily bars for USDJPY=X .* mend or remove it in `fx_pairs`\."
+    assert re.match(said, result.streams["fx_rates"].failure)
+    assert [result.streams[name].failure for name in STREAMS] == [None, None]
+    assert warehouse.row_count(DailyBars) == 7
+    assert warehouse.row_count(FxRates) is None
 
 
 # Deliveries that must be refused.
@@ -267,20 +282,84 @@ def test_the_committed_state_belongs_to_the_committed_records(warehouse, script,
 # Sources that fail.
 
 
-def test_a_failing_source_is_named_and_commits_nothing(warehouse, script):
+def bars_of(*days, **changes):
+    """A batch per day."""
+    return [[bar(session=f"2022-12-0{day}", **changes)] for day in days]
+
+
+def action(**changes):
+    told = {name: value for name, value in bar().items() if name not in ("session", "price_basis", "volume")}
+    told = {name: value for name, value in told.items() if name in CorporateActions.polars_schema()}
+    return told | {"ex_date": "2022-12-05", "action": "dividend", "value": 1.5, "is_withdrawn": False} | changes
+
+
+def test_a_stream_that_fails_is_named_and_commits_nothing(warehouse, script):
     script["daily_bars"] = [[bar()], RuntimeError("the feed hung up")]
-    with pytest.raises(SyncError, match=r"^market, stream daily_bars: .*the feed hung up"):
-        scripted().sync("market", BARS, warehouse, LOG)
+    result = scripted().sync("market", BARS, warehouse, LOG)
+    assert re.match(r"market, stream daily_bars: .*the feed hung up", result.streams["daily_bars"].failure)
+    assert (result.deliveries, deliveries(warehouse), warehouse.connection_state("market")) == (0, [], {})
+    assert warehouse.row_count(DailyBars) is None
+
+
+@pytest.mark.parametrize("failing", ["daily_bars", "corporate_actions"])
+def test_a_stream_that_fails_keeps_no_other_from_being_committed(failing, warehouse, script):
+    script["daily_bars"] = bars_of(5, 6)
+    script["corporate_actions"] = [[action()], [action(ex_date="2022-12-06")]]
+    script[failing][1] = RuntimeError("the feed hung up")
+    (other,) = STREAMS.keys() - {failing}
+    result = scripted().sync("market", STREAMS, warehouse, LOG)
+    assert result.passed
+    assert (result.streams[other].failure, result.streams[other].records) == (None, 2)
+    assert "the feed hung up" in result.streams[failing].failure
+    assert (result.streams[failing].records, result.streams[failing].state) == (0, {})
+    assert warehouse.connection_state("market") == {other: {"batches": 2}}
+    assert warehouse.row_count(STREAMS[failing]) is None
+
+
+def test_a_stream_that_failed_goes_on_where_it_was_committed(warehouse, script):
+    script["daily_bars"] = bars_of(5)
+    script["corporate_actions"] = [[action()]]
+    scripted().sync("market", STREAMS, warehouse, LOG)
+    script["daily_bars"] = [*bars_of(5, 6), RuntimeError("the feed hung up")]
+    script["corporate_actions"] = [[action()], [action(ex_date="2022-12-06")]]
+    scripted().sync("market", STREAMS, warehouse, LOG)
+    assert warehouse.connection_state("market") == {"daily_bars": {"batches": 1}, "corporate_actions": {"batches": 2}}
+    script["daily_bars"] = bars_of(5, 6, 7)
+    assert scripted().sync("market", STREAMS, warehouse, LOG).streams["daily_bars"].failure is None
+    assert log_of(warehouse)["session"].to_list() == [date(2022, 12, day) for day in (5, 6, 7)]
+    assert warehouse.row_count(CorporateActions) == 2
+
+
+def test_what_was_committed_of_a_stream_before_it_failed_stays(warehouse, script, small_deliveries):
+    script["daily_bars"] = [*bars_of(5, 6), RuntimeError("the feed hung up")]
+    script["corporate_actions"] = [[action()]]
+    result = scripted().sync("market", STREAMS, warehouse, LOG)
+    assert (result.streams["daily_bars"].records, result.streams["daily_bars"].state) == (2, {"batches": 2})
+    assert warehouse.connection_state("market") == {"daily_bars": {"batches": 2}, "corporate_actions": {"batches": 1}}
+
+
+def test_an_error_that_is_of_no_stream_fails_the_connection(warehouse, script):
+    script["daily_bars"] = bars_of(5)
+    with pytest.raises(SyncError, match=r"^market: the disk is full"):
+        scripted(source=f"{scripted_source.__name__}:FailingSource").sync("market", BARS, warehouse, LOG)
     assert deliveries(warehouse) == []
 
 
-def test_no_secret_reaches_the_error_or_the_log(warehouse, script, caplog):
+def test_a_source_that_stops_at_the_first_stream_that_fails_fails_as_a_whole(warehouse, script):
+    script["daily_bars"] = [RuntimeError("the feed hung up")]
+    script["corporate_actions"] = [[action()]]
+    with pytest.raises(SyncError, match=r"^market: .*daily_bars.*the feed hung up"):
+        scripted(source=f"{scripted_source.__name__}:StoppingSource").sync("market", STREAMS, warehouse, LOG)
+    assert deliveries(warehouse) == []
+
+
+def test_no_secret_reaches_the_failure_or_the_log(warehouse, script, caplog):
     script["daily_bars"] = [RuntimeError(f"GET https://feed.example/?key={SECRET} failed")]
-    with caplog.at_level(logging.DEBUG), pytest.raises(SyncError) as failed:
-        scripted().sync("market", BARS, warehouse, LOG)
-    assert "GET https://feed.example/?key=**** failed" in str(failed.value)
+    with caplog.at_level(logging.DEBUG):
+        failure = scripted().sync("market", BARS, warehouse, LOG).streams["daily_bars"].failure
+    assert "GET https://feed.example/?key=**** failed" in failure
     assert "about to fail: GET https://feed.example/?key=**** failed" in caplog.text
-    assert SECRET not in str(failed.value) + caplog.text
+    assert SECRET not in failure + caplog.text
 
 
 def test_a_configuration_that_breaks_the_spec_is_refused_without_showing_a_secret(warehouse, script):
