@@ -171,13 +171,15 @@ def sync_streams(
         if faults := result.streams[stream.name].faults:
             raise NotPublishedError(stream.contract, " ".join(fault.message for fault in faults))
     for stream in read:
-        yield from _materialised(stream, result, warehouse, seconds)
+        of_sync = {"sync_seconds": round(seconds, 3), "deliveries": result.deliveries, **result.more}
+        yield from _materialised(stream, result.streams[stream.name], airbyte.mode(connection), of_sync, warehouse)
     _state_failures(context, connection, result, selected)
 
 
-def _materialised(stream: Stream, result: SyncResult, warehouse: WarehouseResource, seconds: float) -> Iterator[Any]:
+def _materialised(
+    stream: Stream, synced: StreamResult, mode: str | None, of_sync: Mapping[str, Any], warehouse: WarehouseResource
+) -> Iterator[Any]:
     """The checks on what a sync brought of a stream, and its materialisation."""
-    synced = result.streams[stream.name]
     # Raw values are evidence and never set aside; the cleaned tables judge them.
     yield quarantine_result(stream.key, pl.DataFrame(schema=QUARANTINE), 0)
     for judge in _OF_SYNC:
@@ -185,9 +187,8 @@ def _materialised(stream: Stream, result: SyncResult, warehouse: WarehouseResour
     log = warehouse.open().read(stream.contract)
     for check in stream.warnings:
         yield domain_check_result(check, check(log), asset_key=stream.key, blocking=False)
-    metadata = {**published_metadata(stream.contract, warehouse), **_metadata(log, synced), **result.more}
-    of_sync = {"sync_seconds": round(seconds, 3), "deliveries": result.deliveries}
-    yield dg.MaterializeResult(asset_key=stream.key, metadata={**metadata, **of_sync})
+    metadata = {**published_metadata(stream.contract, warehouse), **_metadata(log, synced, mode), **of_sync}
+    yield dg.MaterializeResult(asset_key=stream.key, metadata=metadata)
 
 
 def _state_failures(
@@ -217,10 +218,13 @@ def _sync_result(stream: Stream, problem: str | None) -> dg.AssetCheckResult:
     )
 
 
-def _metadata(log: pl.DataFrame, synced: StreamResult) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"dagster/row_count": log.height, "records_synced": synced.records}
-    if "mode" in synced.state:
-        metadata["data_mode"] = synced.state["mode"]
+def _metadata(log: pl.DataFrame, synced: StreamResult, mode: str | None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "dagster/row_count": log.height,
+        "records_synced": synced.records,
+        # A stream of which there is nothing to read has no STATE. What the market's data are says nothing of it.
+        "data_mode": synced.state.get("mode") or mode or "unknown",
+    }
     if synced.records:
         metadata |= {"first_cursor": str(synced.first), "last_cursor": str(synced.last)}
         metadata |= {f"version of {source}": version for source, version in sorted(synced.versions.items())}

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
+from bentleybot_assets.contracts.raw.news import Articles
 from bentleybot_assets.resources.airbyte.base import Airbyte
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.warehouse import ParquetWarehouseResource, WarehouseResource
@@ -87,6 +88,39 @@ def test_a_log_shows_what_came_last_and_where_it_came_from(warehouse: WarehouseR
     rows = [line for line in shown["preview"].splitlines() if line.startswith("| FB")]
     assert len(rows) == 8
     assert "2013-03-01" in rows[-1]
+
+
+def test_a_stream_of_which_there_is_nothing_to_read_is_of_its_connections_mode(warehouse: WarehouseResource) -> None:
+    feeds = [{"name": "posts", "kind": "stocktwits", "symbols": ["KO"]}]
+    connection = Connection(
+        source="bentleybot_assets.connectors.news.source:NewsSource", config={"mode": "feeds", "feeds": feeds}
+    )
+    articles = Stream(Articles)
+
+    def sync_news(
+        context: dg.AssetExecutionContext, airbyte: dg.ResourceParam[Airbyte], warehouse: WarehouseResource
+    ) -> Iterator[Any]:
+        yield from sync_streams(context, "news", [articles], airbyte, warehouse)
+
+    result = dg.materialize(
+        [connection_assets("news", [articles])(sync_news)],
+        resources={
+            "airbyte": EmbeddedAirbyte(connections={"news": connection}),
+            "warehouse": warehouse,
+            "warehouse_io": WarehouseIOManager(warehouse=warehouse),
+        },
+    )
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["data_mode"].value == "feeds"
+    assert event.materialization.metadata["state"].value == {}
+
+
+def test_a_stream_whose_connection_has_no_mode_does_not_borrow_one(
+    warehouse: WarehouseResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripted_source, "SCRIPT", {"daily_bars": [[bar()]]})
+    (event,) = run(warehouse, BARS, connection=SCRIPTED).get_asset_materialization_events()
+    assert event.materialization.metadata["data_mode"].value == "unknown"
 
 
 def test_a_log_says_how_to_query_it_and_where_it_lies(warehouse: WarehouseResource) -> None:

@@ -99,6 +99,10 @@ class Airbyte(ABC):
         """Whether the deployment has such a connection at all."""
 
     @abstractmethod
+    def mode(self, connection: str) -> str | None:
+        """What the settings have a connection read: ``sample``, or real data; None if they do not say."""
+
+    @abstractmethod
     def sync(
         self,
         connection: str,

@@ -64,6 +64,10 @@ class EmbeddedAirbyte(Airbyte):
         """See :class:`Airbyte`."""
         return connection in self.connections
 
+    def mode(self, connection: str) -> str | None:
+        """See :class:`Airbyte`."""
+        return self._settings_of(connection).config.get("mode")
+
     def sync(
         self,
         connection: str,

@@ -32,6 +32,10 @@ class MixedAirbyte(Airbyte):
         """See :class:`Airbyte`."""
         return self._of(connection).has(connection)
 
+    def mode(self, connection: str) -> str | None:
+        """See :class:`Airbyte`."""
+        return self._of(connection).mode(connection)
+
     def sync(
         self,
         connection: str,

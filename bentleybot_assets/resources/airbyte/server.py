@@ -61,6 +61,10 @@ class ServerAirbyte(dg.ConfigurableResource, Airbyte):  # type: ignore[type-arg]
         """See :class:`Airbyte`."""
         return connection in self.modes
 
+    def mode(self, connection: str) -> str | None:
+        """See :class:`Airbyte`."""
+        return self.modes[connection] or None
+
     def sync(
         self,
         connection: str,
