@@ -35,10 +35,11 @@ from bentleybot_assets.contracts.sessions import is_session, last_closed_session
 from bentleybot_assets.databases import inspected, upgrade
 from bentleybot_assets.deployment import mysql_account, open_dagster, resources_of
 from bentleybot_assets.mysql import MySqlError
+from bentleybot_assets.resources.airbyte.base import not_configured
 from bentleybot_assets.resources.processes import alone, is_gone, name_of_this_process
 from bentleybot_assets.settings import Settings
 from bentleybot_assets.terminal import err, explained, fail, load_settings, out
-from bentleybot_assets.warehouse.base import Warehouse
+from bentleybot_assets.warehouse.base import MissingTableError, Warehouse
 from bentleybot_assets.warehouse.sql import ask, open_sql, view_names
 from bentleybot_assets.wiring.alerts import failed_checks_of_run
 from bentleybot_assets.wiring.refusals import Stop, refuse
@@ -116,12 +117,17 @@ def table(
     limit: Annotated[int, typer.Option(min=1, help="Rows to show; csv and json hold all.")] = 100,
 ) -> None:
     """Print a table as it was last published."""
-    warehouse = resources_of(load_settings())["warehouse"].open()
+    settings = load_settings()
+    warehouse = resources_of(settings)["warehouse"].open()
     try:
         contract = contract_for(key.split("/"))
         if session and not contract.is_by_session():
             fail(f"{key} has no column session; leave --session out.")
         frame = warehouse.read(contract, [_day(session)] if session else None)
+    except MissingTableError as error:
+        group, connection, *_ = key.split("/")
+        is_left_out = group == "raw" and connection not in settings.connections
+        fail(f"{key} was never published: {not_configured(connection)}" if is_left_out else str(error))
     except LookupError as error:
         fail(str(error))
     if output is Format.TABLE and frame.height > limit:

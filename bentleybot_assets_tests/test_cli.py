@@ -137,6 +137,22 @@ def test_the_newest_session_must_be_one_the_desk_decides_too(monkeypatch) -> Non
     assert "2022-12-28 is before 2023-01-03, where this desk's sessions start (sessions_start in" in output
 
 
+def test_a_raw_table_of_a_connection_that_is_left_out_says_how_to_have_it(
+    tmp_path: Path, home: Path, monkeypatch
+) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text("connections: {market: {config: {mode: sample}}}")
+    monkeypatch.setenv("BENTLEYBOT_CONFIG", str(config))
+    code, output = said("table", "raw/news/articles")
+    assert code == 2
+    assert " ".join(output.split()) == (
+        "raw/news/articles was never published: bentleybot.yaml has no connection news, so nothing is read for it. "
+        "To have it read, add an entry `news` to its `connections`."
+    )
+    assert "`bentleybot run` publishes it" in said("table", "raw/market/daily_bars")[1]
+    assert not home.exists()
+
+
 @pytest.mark.parametrize("query", ["", "/* nothing */"])
 def test_a_query_that_gives_no_rows_is_one_line(query: str) -> None:
     assert said("sql", query)[0] == 2

@@ -17,7 +17,7 @@ import polars as pl
 
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.core.audit import QUARANTINE
-from bentleybot_assets.resources.airbyte.base import Airbyte, StreamResult, SyncError, SyncResult
+from bentleybot_assets.resources.airbyte.base import Airbyte, StreamResult, SyncError, SyncResult, not_configured
 from bentleybot_assets.resources.warehouse import WarehouseResource
 from bentleybot_assets.wiring import previews
 from bentleybot_assets.wiring.freshness import freshness_spec
@@ -148,7 +148,7 @@ def sync_streams(
         SyncError: the connection, or a stream that is needed, could not be read; so were they.
     """
     if not airbyte.has(connection):
-        context.log.warning("Connection %s is not in the settings: nothing is read.", connection)
+        context.log.info(not_configured(connection))
         return
     selected = [stream for stream in streams if stream.key in context.selected_asset_keys]
     contracts = {stream.name: stream.contract for stream in selected}

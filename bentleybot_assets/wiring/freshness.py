@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from bentleybot_assets.contracts.sessions import DATA_DELAY, close_at, last_closed_session
+from bentleybot_assets.resources.airbyte.base import Airbyte, not_configured
 
 _CHECK = "sync_is_fresh"
 GRACE = timedelta(hours=6)
@@ -20,7 +21,8 @@ def freshness_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         _CHECK,
         asset=key,
-        description="The stream was synced since the last session's data were there; recorded data do not age.",
+        description="The stream was synced since the last session's data were there. Recorded data do not age, and "
+        "nothing is due of a connection that is not configured.",
     )
 
 
@@ -28,9 +30,16 @@ def freshness_checks(connection: str, keys: Sequence[dg.AssetKey]) -> dg.AssetCh
     """The check of each stream of a connection, evaluated whenever a run or `raw_hourly_job` asks for it."""
 
     @dg.multi_asset_check(name=f"{connection}_freshness", specs=[freshness_spec(key) for key in keys], can_subset=True)
-    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    def checks(
+        context: dg.AssetCheckExecutionContext, airbyte: dg.ResourceParam[Airbyte]
+    ) -> Iterator[dg.AssetCheckResult]:
         for check in sorted(context.selected_asset_check_keys):
-            yield _result(context.instance, check.asset_key)
+            if airbyte.has(connection):
+                yield _result(context.instance, check.asset_key)
+            else:
+                yield dg.AssetCheckResult(
+                    asset_key=check.asset_key, check_name=_CHECK, passed=True, description=not_configured(connection)
+                )
 
     return checks
 

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
+from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.wiring.freshness import freshness_checks, is_fresh
 
 KEY = dg.AssetKey(["raw", "market", "daily_bars"])
 JOB = dg.Definitions(
     assets=[dg.AssetSpec(KEY)],
     asset_checks=[freshness_checks("market", [KEY])],
+    resources={"airbyte": dg.ResourceDefinition.none_resource()},
     jobs=[dg.define_asset_job("looking", dg.AssetSelection.all_asset_checks())],
     executor=dg.in_process_executor,
 ).resolve_job_def("looking")
@@ -42,8 +44,11 @@ def test_a_sync_before_it_is_not(synced_at: datetime | None) -> None:
     assert not is_fresh(synced_at, at(29, 3, 16))
 
 
-def evaluation(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
-    (check,) = JOB.execute_in_process(instance=instance).get_asset_check_evaluations()
+def evaluation(instance: dg.DagsterInstance, *connections: str) -> dg.AssetCheckEvaluation:
+    """The check's outcome on a desk that has these connections; unless named, the stream's."""
+    airbyte = EmbeddedAirbyte({name: Connection("nowhere:Source", {}) for name in connections or ("market",)})
+    run = JOB.execute_in_process(instance=instance, resources={"airbyte": airbyte})
+    (check,) = run.get_asset_check_evaluations()
     return check
 
 
@@ -68,6 +73,15 @@ def test_a_stream_that_was_just_synced_passes(instance: dg.DagsterInstance) -> N
     check = evaluation(instance)
     assert check.passed
     assert str(check.metadata["last_sync"].value).startswith(f"{datetime.now(UTC):%Y-}")
+
+
+def test_of_a_connection_that_is_not_configured_nothing_is_due(instance: dg.DagsterInstance) -> None:
+    check = evaluation(instance, "portfolio")
+    assert check.passed
+    assert check.description == (
+        "bentleybot.yaml has no connection market, so nothing is read for it. To have it read, add an entry `market` "
+        "to its `connections`."
+    )
 
 
 def test_recorded_data_do_not_age(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,14 @@ from bentleybot_assets.core.audit import Fault
 from bentleybot_assets.warehouse.base import Warehouse
 
 
+def not_configured(connection: str) -> str:
+    """What to tell of a connection that the deployment does not have."""
+    return (
+        f"bentleybot.yaml has no connection {connection}, so nothing is read for it. To have it read, add an entry "
+        f"`{connection}` to its `connections`."
+    )
+
+
 class SyncError(Exception):
     """A connection could not be read. The message names connection, stream and what the source said."""
 
