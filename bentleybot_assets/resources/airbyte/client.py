@@ -34,6 +34,8 @@ _LONGEST_WAIT = 300.0
 """Seconds that a server may ask to be left alone for."""
 _LONGEST_DETAIL = 300
 _PROGRESS_SECONDS = 10
+_MOST_STATUSES = 1000
+"""Statuses of a job's streams: there is one per stream and attempt."""
 _TOKEN_PATH = "/applications/token"  # noqa: S105 - a path
 
 
@@ -49,6 +51,18 @@ class AirbyteServerError(SyncError):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+
+
+class JobFailedError(SyncError):
+    """A job ended without having synced everything. The message names connection, job and remedy.
+
+    Attributes:
+        job: the job.
+    """
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 @dataclass(frozen=True)
@@ -152,6 +166,27 @@ class ServerClient(AirbyteClient):
             for stream in told.get("streamState") or []
         }
 
+    def completed_streams(self, connection_id: str, job: Job) -> set[str]:
+        """The streams that the last attempt of a job has synced to their end.
+
+        Raises:
+            AirbyteServerError: the server does not say.
+        """
+        asked = {
+            "workspaceId": self.workspace_id,
+            "connectionId": connection_id,
+            "jobId": job.id,
+            "pagination": {"pageSize": _MOST_STATUSES, "rowOffset": 0},
+        }
+        told = self._single_request("POST", f"{self.configuration_api_base_url}/stream_statuses/list", asked)
+        newest = {
+            status["streamName"]: status["runState"]
+            for status in sorted(
+                told.get("streamStatuses") or [], key=lambda each: (each["attemptNumber"], each["transitionedAt"])
+            )
+        }
+        return {stream for stream, state in newest.items() if state == "COMPLETE"}
+
     def sync(self, connection: str, connection_id: str, log: logging.Logger) -> Job:
         """Have a connection synced, and wait until it is.
 
@@ -161,7 +196,8 @@ class ServerClient(AirbyteClient):
             log: told how far it is.
 
         Raises:
-            SyncError: the job failed, was cancelled or took too long, or the server cannot be used.
+            JobFailedError: the job failed or was cancelled.
+            SyncError: it took too long, or the server cannot be used.
         """
         place = f"{connection} ({self.workspace}/connections/{connection_id})"
         job, is_ours = self._start(place, connection_id, log)
@@ -171,9 +207,10 @@ class ServerClient(AirbyteClient):
             while job.status != "succeeded":
                 job = Job.of(self.get_job_details(job.id))
                 if job.status in _ENDED_BADLY:
-                    raise SyncError(
+                    raise JobFailedError(
                         f"{place}: Airbyte job {job.id} ended as {job.status}. See why on the connection's page, mend "
-                        "it and run again: what it has loaded is taken then."
+                        "it and run again: what it has loaded is taken then.",
+                        job,
                     )
                 now = time.monotonic()
                 if job != told and (told is None or job.status != told.status or now - told_at >= _PROGRESS_SECONDS):

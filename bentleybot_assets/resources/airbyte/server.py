@@ -21,7 +21,7 @@ from dagster_airbyte.resources import AIRBYTE_CLOUD_REST_API_BASE, BaseAirbyteWo
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.mysql import MySqlError
 from bentleybot_assets.resources.airbyte.base import Airbyte, SyncError, SyncResult
-from bentleybot_assets.resources.airbyte.client import ServerClient, Stream
+from bentleybot_assets.resources.airbyte.client import AirbyteServerError, JobFailedError, ServerClient, Stream
 from bentleybot_assets.resources.airbyte.delivery import Deliveries
 from bentleybot_assets.resources.airbyte.raw_tables import raw_table_name, raw_tables
 from bentleybot_assets.resources.airbyte.saved import (
@@ -72,11 +72,20 @@ class ServerAirbyte(dg.ConfigurableResource, Airbyte):  # type: ignore[type-arg]
         warehouse: Warehouse,
         log: logging.Logger,
     ) -> SyncResult:
-        """See :class:`Airbyte`. The server syncs the whole connection; the given streams are taken over."""
+        """See :class:`Airbyte`. The server syncs the whole connection; the given streams are taken over.
+
+        Of a job that failed, those are that it has synced to their end.
+        """
         client = self.client()
         known = self._known(client, connection, streams)
         deliveries = _expecting(known, client.streams(known.id), streams, warehouse, log)
-        job = client.sync(connection, known.id, log)
+        try:
+            job = client.sync(connection, known.id, log)
+        except JobFailedError as error:
+            job, incomplete = error.job, _incomplete(client, known, streams, error)
+            log.warning("%s Of %s, what it has synced to the end is taken now.", error, ", ".join(streams))
+            for name in incomplete:
+                deliveries.fail(name, f"{connection}, stream {name}: it was not synced to its end. {error}")
         states = client.connection_state(known.id)
         self._require_mode(connection, states)
         result = self._take(known, streams, deliveries, warehouse, log)
@@ -181,6 +190,8 @@ class ServerAirbyte(dg.ConfigurableResource, Airbyte):  # type: ignore[type-arg]
             # Another process may have taken rows while this one waited for its job.
             deliveries.state |= warehouse.connection_state(known.name)
             for name in streams:
+                if deliveries.result.streams[name].failure is not None:
+                    continue
                 table = raw_table_name(known.namespace, known.prefix + name)
                 marks = deliveries.state.get(_MARKS, {})
                 for mark, records in tables.unread(table, marks.get(name)):
@@ -192,6 +203,25 @@ class ServerAirbyte(dg.ConfigurableResource, Airbyte):  # type: ignore[type-arg]
                         return _refused(deliveries, known, log)
             result = deliveries.finish()
         return result if result.passed else _refused(deliveries, known, log)
+
+
+def _incomplete(
+    client: ServerClient, known: SavedConnection, streams: Collection[str], error: JobFailedError
+) -> list[str]:
+    """The streams that a failed job has not synced to their end.
+
+    Raises:
+        JobFailedError: it has synced none to its end, was cancelled, or the server does not say.
+    """
+    if error.job.status != "failed":
+        raise error
+    try:
+        completed = client.completed_streams(known.id, error.job)
+    except AirbyteServerError:
+        raise error from None
+    if completed.isdisjoint(streams):
+        raise error
+    return [name for name in streams if name not in completed]
 
 
 def _expecting(

@@ -97,12 +97,14 @@ class Script:
         statuses: what a job is, each time that somebody asks; it stays at the last.
         changed: what becomes of the records on their way into the raw tables.
         keeps_state: whether the STATE that the source sent is kept.
+        completes: streams that a job which fails syncs to their end all the same, and of which it keeps the STATE.
         on_poll: called when somebody asks for a job.
     """
 
     statuses: tuple[str, ...] = ("pending", "running", "succeeded")
     changed: Callable[[list[Record]], list[Record]] = list
     keeps_state: bool = True
+    completes: frozenset[str] = frozenset()
     on_poll: Callable[[], None] = lambda: None
 
 
@@ -221,6 +223,8 @@ class FakeAirbyte:
                 return (200, self._details(self.connections[body["connectionId"]])) if known else _not_found()
             case "POST", ("state", "get"):
                 return 200, self._state(body["connectionId"])
+            case "POST", ("stream_statuses", "list"):
+                return 200, self._stream_statuses(body["connectionId"], body["jobId"])
             case _, ("jobs", *one):
                 return self._job(method, one, (path, query), body)
             case _, (("sources" | "destinations" | "connections") as kind, *one):
@@ -379,6 +383,23 @@ class FakeAirbyte:
         told = [{"streamDescriptor": {"name": name}, "streamState": blob} for name, blob in state.items()]
         return {"connectionId": connection_id, "stateType": "stream" if told else "not_set", "streamState": told}
 
+    def _stream_statuses(self, connection_id: str, job_id: int) -> dict[str, Any]:
+        """Of two attempts, the first of which completed nothing."""
+        job = self.jobs[job_id]
+        told = [
+            {
+                "streamName": stream["name"],
+                "jobId": job_id,
+                "connectionId": connection_id,
+                "attemptNumber": attempt,
+                "transitionedAt": 1_700_000_000_000 + attempt,
+                "runState": "COMPLETE" if attempt and stream["name"] in job["script"].completes else "INCOMPLETE",
+            }
+            for attempt in (1, 0)
+            for stream in self.connections[connection_id]["configurations"]["streams"]
+        ]
+        return {"streamStatuses": told}
+
     # What a sync does.
 
     def _carry_out(self, job: dict[str, Any]) -> None:
@@ -389,6 +410,9 @@ class FakeAirbyte:
         self._load(connection, rows)
         if job["script"].keeps_state:
             self.states[job["connectionId"]] = new_state
+        else:
+            completed = {name: new_state[name] for name in job["script"].completes}
+            self.states[job["connectionId"]] = {**state, **completed}
         job["rowsSynced"], job["bytesSynced"] = len(rows), sum(len(json.dumps(row["data"])) for row in rows)
 
     def _read(self, connection: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[list[Record], dict[str, Any]]:

@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 import requests
 
+from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars
 from bentleybot_assets.resources.airbyte import delivery, raw_tables
 from bentleybot_assets.resources.airbyte.base import SyncError
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
@@ -218,6 +219,51 @@ def test_a_job_that_failed_in_one_stream_is_made_good(fake, airbyte, warehouse, 
     fake.script = Script()
     sync(airbyte, warehouse)
     assert_same(warehouse, undisturbed, has_duplicates=True)
+
+
+def half_of_the_actions(rows):
+    actions = [row for row in rows if row["stream"] == "corporate_actions"]
+    return [row for row in rows if row["stream"] == "daily_bars"] + actions[: len(actions) // 2]
+
+
+def test_a_stream_that_a_failed_job_has_synced_to_its_end_is_taken_and_the_other_is_not(
+    fake, airbyte, warehouse, undisturbed
+):
+    fake.script = Script(
+        ("running", "failed"),
+        changed=half_of_the_actions,
+        keeps_state=False,
+        completes=frozenset({"daily_bars"}),
+    )
+    result = sync(airbyte, warehouse)
+    bars, actions = result.streams["daily_bars"], result.streams["corporate_actions"]
+    logs, _ = undisturbed
+    assert (bars.failure, bars.records) == (None, logs["daily_bars"].height)
+    assert warehouse.read(DailyBars).sort(logs["daily_bars"].columns).equals(logs["daily_bars"])
+    assert actions.records == 0
+    assert warehouse.row_count(CorporateActions) is None
+    assert re.match(
+        r"market, stream corporate_actions: it was not synced to its end\. market \(http://\S+\): Airbyte job 1 ended "
+        r"as failed\. See why on the connection's page",
+        actions.failure,
+    )
+    fake.script = Script()
+    sync(airbyte, warehouse)
+    assert_same(warehouse, undisturbed, has_duplicates=True)
+
+
+def test_a_job_that_failed_although_all_streams_that_are_asked_for_are_there_is_no_failure_of_them(
+    fake, airbyte, warehouse, undisturbed
+):
+    fake.script = Script(("failed",), completes=frozenset(STREAMS))
+    assert [stream.failure for stream in sync(airbyte, warehouse).streams.values()] == [None, None]
+    assert_same(warehouse, undisturbed)
+
+
+def test_a_failed_job_of_which_the_server_does_not_say_what_it_completed_fails_as_a_whole(fake, airbyte, warehouse):
+    fake.script = Script(("failed",), completes=frozenset({"daily_bars"}))
+    fake.answer("POST", "/stream_statuses/list", Answer(404))
+    assert "Airbyte job 1 ended as failed" in refusal(airbyte, warehouse)
 
 
 def test_a_cancelled_job_is_an_error(fake, airbyte, warehouse):
