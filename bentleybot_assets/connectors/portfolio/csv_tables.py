@@ -315,7 +315,7 @@ class _Table:
             "price": line.number_of("price"),
             "fees": line.number_of("fees"),
         }
-        self._rows.append(Row(content, line.extra(), self._at(day), line.place))
+        self._rows.append(Row(content, line.extra(), self._at(made or day), line.place, self._at(day)))
         self._days.setdefault(account, []).append(made or day)
         balance = line.number_of("balance")
         if balance is not None and status == "posted":

@@ -14,8 +14,8 @@ from bentleybot_assets.connectors.feeds import Mark, Record, iso
 from bentleybot_assets.contracts.raw._base import RawContract
 
 PUBLICATION_DELAY = timedelta(days=1)
-"""Publication rule of history: what an institution tells is known a day after it was true. Of something that is dated
-by the day alone, that is the end of this day."""
+"""Publication rule of history: what an institution tells is known a day after it was true or, of a transaction, was
+posted. What is dated by the day alone is taken from the day's beginning, a balance or position from its end."""
 
 
 class Institution(Protocol):
@@ -77,19 +77,25 @@ def record(contract: type[RawContract], extra: Mapping[str, Any], **content: Any
     return {**columns, **content, "extra": json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else None}
 
 
-def knowledge_time(event_at: datetime, fetched_at: datetime, *, is_history: bool) -> Record:
+def knowledge_time(
+    event_at: datetime, fetched_at: datetime, *, is_history: bool, posted_at: datetime | None = None
+) -> Record:
     """The columns that say when something was true and known.
+
+    Nothing is known before it was true: what is dated later than it was fetched (the day is not over, or the
+    institution dates ahead) is true as far as it is known, when it was fetched.
 
     Args:
         event_at: when it was true.
         fetched_at: when it was fetched.
         is_history: it was told in the first read of an institution, so that nobody here saw it arrive. What is not
             older than the publication rule was seen all the same.
+        posted_at: when the institution posted it, if that may be later.
     """
-    published_at = event_at + PUBLICATION_DELAY
+    published_at = max(event_at, posted_at or event_at) + PUBLICATION_DELAY
     is_modelled = is_history and published_at < fetched_at
     return {
-        "event_at": iso(event_at),
+        "event_at": iso(min(event_at, fetched_at)),
         "available_at": iso(published_at if is_modelled else fetched_at),
         "is_modelled": is_modelled,
         "fetched_at": iso(fetched_at),

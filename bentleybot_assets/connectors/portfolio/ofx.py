@@ -110,12 +110,14 @@ class _File:
         place: str,
         moment: Moment | None,
         extra: Mapping[str, Any],
+        posted: Moment | None = None,
         **content: Any,
     ) -> None:
-        """Note a row of a stream."""
+        """Note a row of a stream, and, where it was posted later than it was made, when."""
         columns = dict.fromkeys(name for name in contract.__annotations__ if name != "institution")
         at = moment.at if moment else None
-        self.rows[contract].append(Row({**columns, **content}, extra, at, place))
+        posted_at = posted.at if posted else None
+        self.rows[contract].append(Row({**columns, **content}, extra, at, place, posted_at))
 
 
 def read(content: bytes, encoding: str | None = None, *, is_keyed_by_content: bool = False) -> Statement:
@@ -243,8 +245,9 @@ def _bank_transaction(told: Reader, account: str, currency: str, wrapper: Mappin
     file.add(
         Transactions,
         told.place,
-        posted,
+        made or posted,
         extra,
+        posted=posted,
         account=account,
         status="posted",
         kind=_TRANSACTION_KINDS.get(kind, "other"),

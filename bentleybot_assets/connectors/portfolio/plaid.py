@@ -171,7 +171,7 @@ class PlaidInstitution(PolledInstitution):
                 twins.discard(key)
                 latest[account, key] = _removed(account, key)
             cursor = answer.text("next_cursor", optional=True) or cursor
-        news = [told for told in latest.values() if told.event_at is None or told.event_at.date() >= self.start]
+        news = [told for told in latest.values() if told.posted_at is None or told.posted_at.date() >= self.start]
         return news, {"cursor": cursor, "keys": keys}
 
     def _investment_transactions(self, mark: Mark | None, today: date) -> tuple[list[Told], Mark]:
@@ -294,7 +294,13 @@ def _bank_transaction(transaction: Payload, *, is_history: bool) -> Told:
     is_pending = transaction.flag("pending")
     day = transaction.day("date")
     authorized = transaction.day("authorized_date", optional=True)
-    happened_at = transaction.instant("datetime", optional=True)
+    authorized_at = transaction.instant("authorized_datetime", optional=True)
+    posted_at = transaction.instant("datetime", optional=True) or _start_of(day)
+    made_at = authorized_at or (_start_of(authorized) if authorized else posted_at)
+    if made_at != posted_at:
+        transaction.keep("datetime")
+        if is_pending:
+            transaction.keep("date")
     narrative = transaction.text("original_description", optional=True)
     name = transaction.text("name", optional=True)
     if narrative is not None:
@@ -320,7 +326,7 @@ def _bank_transaction(transaction: Payload, *, is_history: bool) -> Told:
         "counterparty": transaction.text("merchant_name", optional=True),
         "category": detailed or primary,  # the detailed one begins with the primary one
     }
-    return Told(content, transaction.rest(), happened_at or _start_of(day), is_history)
+    return Told(content, transaction.rest(), made_at, is_history, posted_at)
 
 
 def _investment_transaction(

@@ -34,12 +34,14 @@ class Told:
         extra: what has no column.
         event_at: when it was true; None: when it is asked.
         is_history: it was told in the first read, so that nobody here saw it arrive.
+        posted_at: when the institution posted it, if that may be later than ``event_at``.
     """
 
     content: Mapping[str, Any]
     extra: Mapping[str, Any] = field(default_factory=dict)
     event_at: datetime | None = None
     is_history: bool = False
+    posted_at: datetime | None = None
 
 
 class PolledInstitution(ABC):
@@ -155,7 +157,7 @@ class PolledInstitution(ABC):
                 told.extra,
                 institution=self.name,
                 **told.content,
-                **knowledge_time(told.event_at or now, now, is_history=told.is_history),
+                **knowledge_time(told.event_at or now, now, is_history=told.is_history, posted_at=told.posted_at),
                 source=self.source,
                 source_version=self.source_version,
             )

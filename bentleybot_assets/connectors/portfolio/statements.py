@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 
 from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, iso
@@ -55,12 +56,14 @@ class Row:
         extra: what has no column.
         event_at: when it was true; None: when it is read.
         place: where the statement tells it.
+        posted_at: when the institution posted it, if that may be later than ``event_at``.
     """
 
     content: Mapping[str, Any]
     extra: Mapping[str, Any]
     event_at: datetime | None
     place: str
+    posted_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -146,17 +149,17 @@ def news(
         mark: of the read before; None if there was none.
         institution: whose they are.
         source: says where the records come from.
-        start: what was true before this day is left out; accounts are not.
+        start: what was true, or posted, before this day is left out; accounts are not.
         fetched_at: when the statements were read.
     """
     told: Mapping[str, str] = mark["told"] if mark else {}
     latest = _latest(contract, statements, mark)
     now: dict[str, str] = {}
-    records = []
+    records: list[tuple[datetime, Record]] = []
     pending = {}
     for key, (row, version) in latest.items():
         event_at = row.event_at or fetched_at
-        if contract is not Accounts and event_at.date() < start:
+        if contract is not Accounts and (row.posted_at or event_at).date() < start:
             continue
         now[key] = _digest(row)
         if row.content.get("status") == "pending":
@@ -167,19 +170,32 @@ def news(
                 "version": version,
             }
         if told.get(key) != now[key]:
-            records.append(
-                record(
-                    contract,
-                    row.extra,
-                    institution=institution,
-                    **row.content,
-                    **knowledge_time(event_at, fetched_at, is_history=mark is None),
-                    source=source,
-                    source_version=version,
-                )
+            made = record(
+                contract,
+                row.extra,
+                institution=institution,
+                **row.content,
+                **knowledge_time(event_at, fetched_at, is_history=mark is None, posted_at=row.posted_at),
+                source=source,
+                source_version=version,
             )
-    records.sort(key=lambda made: made["event_at"])
-    return records, {"fetched_at": iso(fetched_at), "told": {**told, **now}, "pending": pending}
+            records.append((event_at, made))
+    records.sort(key=itemgetter(0))
+    return _one_of_each_instant(contract, [made for _, made in records]), {
+        "fetched_at": iso(fetched_at),
+        "told": {**told, **now},
+        "pending": pending,
+    }
+
+
+def _one_of_each_instant(contract: type[RawContract], records: Iterable[Record]) -> list[Record]:
+    """Several that are dated ahead are true of one instant: the last is told, with what only earlier ones tell."""
+    found: dict[tuple[Any, ...], Record] = {}
+    for told in records:
+        key = tuple(told[name] for name in contract.rules().grain)
+        before = found.get(key, told)
+        found[key] = {name: before[name] if value is None else value for name, value in told.items()}
+    return list(found.values())
 
 
 def _latest(

@@ -287,6 +287,13 @@ def test_an_activity_of_the_exchange_s_day_is_true_from_that_day_s_midnight(acco
     assert records["2"]["transacted_date"] == "2024-02-20"
 
 
+@pytest.mark.parametrize("day", ["2024-02-20", "2024-03-01", "2024-03-05"])
+def test_nothing_is_known_before_it_was_true(account, desk, day):
+    account.activities = [other("1", "DIV", date=day), fill("2", transaction_time=f"{day}T20:00:00Z")]
+    records = desk.sync()
+    assert all(told["event_at"] <= told["available_at"] for stream in STREAMS for told in records[stream])
+
+
 def test_all_pages_are_read(alpaca, account, desk):
     account.activities = [other(f"{number:04d}", "CSD") for number in range(3 * PAGE)]
     assert len(told(desk)) == 3 * PAGE

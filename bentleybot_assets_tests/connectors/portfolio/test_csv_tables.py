@@ -79,7 +79,7 @@ def test_a_bank_s_transactions():
         "counterparty": "Cafe",
         "category": "Food",
     }
-    assert (first.event_at, first.extra, first.place) == (datetime(2024, 2, 2, tzinfo=UTC), {"Type": "CARD"}, "line 2")
+    assert (first.event_at, first.extra, first.place) == (datetime(2024, 2, 1, tzinfo=UTC), {"Type": "CARD"}, "line 2")
     assert (pending.content["status"], pending.content["posted_date"]) == ("pending", None)
     assert (pending.content["transacted_date"], pending.content["kind"]) == ("2024-02-03", "other")
 
@@ -117,7 +117,8 @@ def test_a_european_broker_s_statement():
         "Gutschrift Müller",
         None,
     )
-    assert bought.event_at == datetime(2024, 2, 4, 23, tzinfo=UTC)
+    made_at, posted_at = datetime(2024, 1, 31, 23, tzinfo=UTC), datetime(2024, 2, 4, 23, tzinfo=UTC)
+    assert (bought.event_at, bought.posted_at) == (made_at, posted_at)
 
 
 def test_an_american_broker_s_history_has_a_title_and_a_disclaimer():

@@ -193,9 +193,10 @@ def test_every_field_of_the_documentation_is_kept_or_ignored_on_purpose(document
         assert record["status"] == ("pending" if delivered["pending"] else "posted")
         columns = {
             **shared,
-            "date": "event_at" if delivered["pending"] else "posted_date",
+            "date": "posted_date",
             "datetime": "event_at",
             "authorized_date": "transacted_date",
+            "authorized_datetime": "event_at",
             "merchant_name": "counterparty",
             "transaction_id": "transaction",
             "pending_transaction_id": "transaction",
@@ -268,6 +269,26 @@ def test_what_is_delivered_fits_the_raw_tables(item, desk):
 def test_an_account_s_kind_follows_its_type_and_subtype(item, desk, kind, subtype, ours):
     item.accounts = [account("it", kind, subtype)]
     assert told(desk, "accounts")["it"]["kind"] == ours
+
+
+@pytest.mark.parametrize("day", ["2024-02-10", "2024-03-01", "2024-03-05"])
+def test_nothing_is_known_before_it_was_true_or_posted(item, desk, day):
+    item.updates = [
+        {
+            "added": [
+                transaction("a", date=day),
+                transaction("b", date=day, authorized_date=day),
+                transaction("c", date=day, datetime=f"{day}T15:00:00Z", authorized_datetime=f"{day}T14:00:00Z"),
+            ]
+        }
+    ]
+    item.trades = [trade("t", date=day)]
+    records = desk.sync()
+    assert all(told["event_at"] <= told["available_at"] for stream in STREAMS for told in records[stream])
+    shown = {told["transaction"]: (told["event_at"], told["available_at"]) for told in records["transactions"]}
+    if day == "2024-02-10":
+        assert shown["a"] == ("2024-02-09T00:00:00Z", "2024-02-11T00:00:00Z")
+        assert shown["c"] == ("2024-02-10T14:00:00Z", "2024-02-11T15:00:00Z")
 
 
 def test_an_unchanged_account_is_told_once_and_a_changed_one_again(item, desk):
@@ -384,7 +405,7 @@ def test_history_follows_the_publication_rule_and_what_comes_later_was_seen(item
     item.updates = [{"added": [transaction("old")]}]
     old = told(desk)["old"]
     assert (old["event_at"], old["available_at"], old["is_modelled"]) == (
-        "2024-02-10T00:00:00Z",
+        "2024-02-09T00:00:00Z",
         "2024-02-11T00:00:00Z",
         True,
     )

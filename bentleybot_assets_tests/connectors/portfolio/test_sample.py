@@ -66,7 +66,7 @@ def test_the_recording_instants_are_stated_and_all_is_known_by_the_last_session(
     records = [record for records in told.values() for record in records]
     assert {record["fetched_at"] for record in records} == {"2022-12-20T12:00:00Z", "2022-12-28T12:00:00Z"}
     last = SAMPLE_LAST_SESSION.isoformat()
-    assert all(record["event_at"] <= record["fetched_at"] for record in records)
+    assert all(record["event_at"] <= record["available_at"] for record in records)
     assert all(record["available_at"] <= record["fetched_at"] < f"{last}T21:15" for record in records)
 
 

@@ -186,6 +186,92 @@ def test_history_follows_the_publication_rule_and_what_comes_later_was_seen():
     assert [(told["available_at"], told["is_modelled"]) for told in today] == [("2024-03-01T08:00:00Z", False)]
 
 
+def day_s_balance(amount: float, text: str = "2024-03-01") -> Statement:
+    """A file that tells a balance of a day, and of no instant."""
+    mapping = {
+        "columns": {"posted_date": "Date", "amount": "Amount", "balance": "Balance"},
+        "constants": {"currency": "USD"},
+        "row_order": "oldest_first",
+    }
+    return read_statement(
+        "own.csv",
+        f"Date,Amount,Balance\n{text},1,{amount}\n".encode(),
+        lambda name, content: read(
+            name, content, mapping_of(mapping, "files[0]"), Account("7", None, "checking", None)
+        ),
+    )
+
+
+def test_a_balance_of_today_is_that_of_now_and_the_day_s_last_one_is_told_when_it_is_another():
+    noon, evening, tomorrow = (NOW + timedelta(hours=hours) for hours in (0, 10, 24))
+    told, mark = [], None
+    for now, amount in (
+        (noon, 5.0),
+        (evening, 5.0),
+        (evening + timedelta(hours=1), 7.0),
+        (tomorrow, 7.0),
+        (tomorrow, 9.0),
+    ):
+        records, mark = read_news([day_s_balance(amount)], mark, now, contract=Balances)
+        told += [(record["event_at"], record["available_at"], record["current"]) for record in records]
+    assert told == [
+        ("2024-03-01T08:00:00Z", "2024-03-01T08:00:00Z", 5.0),
+        ("2024-03-01T19:00:00Z", "2024-03-01T19:00:00Z", 7.0),
+        ("2024-03-01T23:59:59Z", "2024-03-02T08:00:00Z", 9.0),
+    ]
+
+
+def test_of_balances_that_are_dated_ahead_the_last_is_told_once():
+    statements = [day_s_balance(amount, text) for amount, text in ((5, "2024-03-01"), (6, "2024-03-02"))]
+    records, mark = read_news(statements, contract=Balances)
+    assert [(record["event_at"], record["current"]) for record in records] == [("2024-03-01T08:00:00Z", 6.0)]
+    assert read_news(statements, mark, NOW + timedelta(hours=1), contract=Balances)[0] == []
+
+
+DAY_AHEAD = st.dates(date(2024, 2, 27), date(2024, 3, 5))
+
+
+@given(DAY_AHEAD, DAY_AHEAD, st.booleans())
+def test_nothing_is_known_before_it_was_true(made, posted, is_pending):
+    status = "P" if is_pending else "B"
+    text = f"Made,Posted,Amount,Balance,Status\n{made},{posted},-5,1,{status}\n"
+    mapping = {
+        **MAPPING.model_dump(),
+        "columns": {
+            "transacted_date": "Made",
+            "posted_date": "Posted",
+            "amount": "Amount",
+            "balance": "Balance",
+            "status": "Status",
+        },
+        "row_order": "oldest_first",
+        "timezone": "Asia/Tokyo",
+    }
+    of_csv = read("a.csv", text.encode(), mapping_of(mapping, "files[0]"), Account("7", None, "checking", None))
+    of_ofx = read_ofx(
+        ofx(
+            bank(
+                transaction(day=f"{posted:%Y%m%d}", more=f"<DTUSER>{made:%Y%m%d}"),
+                balances=f"<LEDGERBAL><BALAMT>1<DTASOF>{posted:%Y%m%d}</LEDGERBAL>"
+                f"<AVAILBAL><BALAMT>2<DTASOF>{made:%Y%m%d}</AVAILBAL>",
+            ),
+            broker().replace("<DTASOF>20240229160000[-5:EST]", f"<DTASOF>{posted:%Y%m%d}"),
+        ).encode()
+    )
+    for statement in (of_csv, of_ofx):
+        for contract in (Accounts, Balances, Positions, Transactions):
+            records, _ = read_news([statement], contract=contract)
+            assert all(record["event_at"] <= record["available_at"] <= record["fetched_at"] for record in records)
+            keys = [tuple(record[name] for name in contract.rules().grain) for record in records]
+            assert len(keys) == len(set(keys))
+
+
+def test_what_was_posted_later_than_it_was_made_was_not_known_before():
+    late = ofx(bank(transaction(day="20240215", more="<DTUSER>20240201")))
+    (told,), _ = read_news([read_ofx(late.encode())])
+    assert (told["event_at"], told["available_at"]) == ("2024-02-01T00:00:00Z", "2024-02-16T00:00:00Z")
+
+
 def test_a_statement_of_another_day_is_another_balance_and_position_but_no_other_account():
     early, late = (
         read_ofx(ofx(broker(), made_at=made_at).replace("<DTASOF>20240229160000", f"<DTASOF>{as_of}").encode())
