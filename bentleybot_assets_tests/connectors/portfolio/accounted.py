@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+from bentleybot_assets.connectors.feeds import iso
 
 
 def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -27,7 +30,8 @@ def lost(
     Args:
         delivered: the object.
         record: what was made of it.
-        columns: path to the column that has the field's value, as the same number, text, or number with another sign.
+        columns: path to the column that has the field's value: the same text, a number whatever its sign, or the same
+            instant or day in UTC.
         ignored: last parts of paths that are left out on purpose.
     """
     extra = dict(leaves(json.loads(record["extra"] or "{}")))
@@ -43,6 +47,15 @@ def lost(
 
 
 def _is_same(kept: Any, value: Any) -> bool:
-    if isinstance(kept, float):
+    if isinstance(kept, int | float):
         return abs(kept) == abs(float(value))
-    return str(kept).startswith(str(value).split(".")[0])
+    return kept is not None and kept in (value, _as_instant(value))
+
+
+def _as_instant(value: Any) -> str | None:
+    """A text that tells an instant or a day, as records tell instants: in UTC, to the second."""
+    try:
+        told = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return iso(told if told.tzinfo else told.replace(tzinfo=UTC))
