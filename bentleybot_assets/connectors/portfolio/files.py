@@ -28,6 +28,8 @@ MAX_BYTES = 32 * 1024 * 1024
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _STREAMS: tuple[type[RawContract], ...] = (Accounts, Balances, Positions, Transactions)
 _DIGEST_DIGITS = 12
+_NAME_CHARACTERS = 200
+"""Of a file's name, in the version that its records carry; their digest is what tells files apart."""
 
 _logger = logging.getLogger("airbyte.portfolio")
 
@@ -76,7 +78,7 @@ def read_statement(name: str, content: bytes, parse: Callable[[str, bytes], Stat
         StatementError: it cannot be read, or contradicts itself.
     """
     digest = hashlib.sha256(content).hexdigest()[:_DIGEST_DIGITS]
-    statement = replace(parse(name, content), version=f"{name} sha256:{digest}")
+    statement = replace(parse(name, content), version=f"{name[:_NAME_CHARACTERS]} sha256:{digest}")
     for contract in _STREAMS:
         statement.by_key(contract)
     return statement

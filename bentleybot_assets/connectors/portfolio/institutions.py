@@ -5,10 +5,14 @@ Does not belong here: where a kind's records come from (a module per kind).
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Protocol
+
+import polars as pl
 
 from bentleybot_assets.connectors.feeds import Mark, Record, iso
 from bentleybot_assets.contracts.raw._base import RawContract
@@ -16,6 +20,12 @@ from bentleybot_assets.contracts.raw._base import RawContract
 PUBLICATION_DELAY = timedelta(days=1)
 """Publication rule of history: what an institution tells is known a day after it was true or, of a transaction, was
 posted. What is dated by the day alone is taken from the day's beginning, a balance or position from its end."""
+
+_MAX_SHORT_TEXT = 255
+"""Characters of a text whose column is not declared long."""
+
+_IDENTITIES = ("account", "security", "transaction")
+"""Columns by which records are told apart and found again."""
 
 
 class Institution(Protocol):
@@ -63,6 +73,9 @@ class Institution(Protocol):
 def record(contract: type[RawContract], extra: Mapping[str, Any], **content: Any) -> Record:
     """A record of ``contract``, in the order of its columns, with null for each that ``content`` leaves out.
 
+    A text that is longer than its column is kept whole in ``extra``, under the column's name. The column is then null;
+    one that says which account, security or transaction is meant has a hash of the text.
+
     Args:
         contract: of the stream.
         extra: what was delivered and has no column.
@@ -74,7 +87,29 @@ def record(contract: type[RawContract], extra: Mapping[str, Any], **content: Any
     columns = dict.fromkeys(contract.polars_schema())
     if unknown := content.keys() - columns.keys():
         raise TypeError(f"{contract.__name__} has no column {', '.join(sorted(unknown))}.")
-    return {**columns, **content, "extra": json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else None}
+    too_long = {
+        name: content[name]
+        for name in _short_texts(contract) & content.keys()
+        if len(content[name] or "") > _MAX_SHORT_TEXT
+    }
+    instead = {name: _hash(text) if name in _IDENTITIES else None for name, text in too_long.items()}
+    kept = {**extra, **too_long}
+    said = json.dumps(kept, ensure_ascii=False, sort_keys=True) if kept else None
+    return {**columns, **content, **instead, "extra": said}
+
+
+@functools.cache
+def _short_texts(contract: type[RawContract]) -> frozenset[str]:
+    """Columns whose texts must be short."""
+    return frozenset(
+        name
+        for name, declared in contract.to_schema().columns.items()
+        if declared.dtype.type == pl.String and not (declared.metadata or {}).get("long")
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def knowledge_time(
