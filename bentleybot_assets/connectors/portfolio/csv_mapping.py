@@ -1,6 +1,6 @@
 """How a table of a CSV export is to be read: all that such a file does not say of itself.
 
-Does not belong here: reading one (``csv_tables``). The mappings that ship are in ``mappings/``.
+Does not belong here: reading one (``csv_lines``, ``csv_tables``). The mappings that ship are in ``mappings/``.
 """
 
 from __future__ import annotations
