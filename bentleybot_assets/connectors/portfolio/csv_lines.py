@@ -60,6 +60,15 @@ class Line:
                 return day_of(cell, self.mapping.date_format, column)
         return None
 
+    def posted_and_made(self) -> tuple[date | None, date | None]:
+        """The days on which a transaction was posted and made, as far as they are told."""
+        words = self.mapping.made_after
+        for column, cell in self._of("posted_date"):
+            if words and words in cell:
+                posted, made = (day_of(part, self.mapping.date_format, column) for part in cell.split(words, 1))
+                return posted, made
+        return self.day("posted_date"), self.day("transacted_date")
+
     def meaning(self, name: str, default: str) -> str:
         """What a cell stands for; ``default`` if the mapping has no column for it."""
         for column, cell in self._of(name):

@@ -49,6 +49,7 @@ class CsvMapping(BaseModel):
         skip_lines: before the line with the names of the columns.
         ends_before: a row whose first cell begins like this is no longer part of the table.
         date_format: as strptime has it.
+        made_after: words in a cell of ``posted_date`` after which stands the day on which the transaction was made.
         as_of_in_name: of positions without a column ``as_of``: the name of the file, as strptime has it.
         timezone: of the days.
         decimal: mark before the fraction.
@@ -74,6 +75,7 @@ class CsvMapping(BaseModel):
     skip_lines: int = Field(0, ge=0)
     ends_before: str | None = None
     date_format: str = "%Y-%m-%d"
+    made_after: str | None = None
     as_of_in_name: str | None = None
     timezone: str = "UTC"
     decimal: Literal[".", ","] = "."
@@ -141,6 +143,8 @@ class CsvMapping(BaseModel):
             raise ValueError("columns: either amount, or debit and credit")
         if not has & {"posted_date", "transacted_date"}:
             raise ValueError("columns: posted_date or transacted_date")
+        if self.made_after and ("posted_date" not in has or "transacted_date" in has):
+            raise ValueError("made_after: there must be a column for posted_date and none for transacted_date")
         if "balance" in has and self.row_order is None:
             raise ValueError("row_order says which balance of a day is its last; it must be given with balance")
 

@@ -22,6 +22,9 @@ from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positi
 _END_OF_DAY = time(23, 59, 59)
 _MOST_PROBLEMS = 5
 
+_MOVES_UNITS_ALONE = ("split", "transfer", "other")
+"""Kinds of which an empty amount beside units means that no cash moves."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -102,16 +105,16 @@ class _Table:
         currency = line.currency(self._account.currency)
         account = self._account_of(line, currency)
         status = line.meaning("status", "posted")
-        posted, made = line.day("posted_date"), line.day("transacted_date")
+        posted, made = line.posted_and_made()
         if status == "pending":
             posted, made = None, made or posted
         day = posted or made
         columns = self._mapping.columns
         if day is None or (status == "posted" and posted is None and "posted_date" in columns):
             raise CellError(f"{columns.get('posted_date') or columns['transacted_date']} is empty. Write the date.")
-        amount = self._amount(line)
-        narrative = line.text("narrative")
         kind, quantity = line.meaning("kind", self._mapping.constants.get("kind", "other")), line.number_of("quantity")
+        amount = self._amount(line, kind, quantity)
+        narrative = line.text("narrative")
         security = line.text("security") or line.symbol()
         # Two securities may pay the same on one day, in the same words.
         trade = (security, kind, quantity, line.number_of("price")) if security else ()
@@ -140,17 +143,24 @@ class _Table:
         if balance is not None and status == "posted":
             self._add_balance(account, posted or day, balance, currency, line)
 
-    def _amount(self, line: Line) -> float:
-        if "amount" in self._mapping.columns:
+    def _amount(self, line: Line, kind: str, quantity: float | None) -> float:
+        columns = self._mapping.columns
+        if "amount" in columns:
+            names, are = columns["amount"], "is"
             amount = line.number_of("amount")
-            if amount is None:
-                raise CellError(f"{self._mapping.columns['amount']} is empty. Write the amount, 0 if there is none.")
-            return -amount if self._mapping.positive_is == "money_out" and amount else amount
-        debit, credit = line.number_of("debit") or 0.0, line.number_of("credit") or 0.0
-        names = f"{self._mapping.columns['debit']} and {self._mapping.columns['credit']}"
-        if debit < 0 or credit < 0 or (debit and credit):
-            raise CellError(f"{names}: one of them must tell an amount, without a sign. Mend the cells.")
-        return credit - debit
+            if amount and self._mapping.positive_is == "money_out":
+                amount = -amount
+        else:
+            names, are = f"{columns['debit']} and {columns['credit']}", "are"
+            debit, credit = line.number_of("debit"), line.number_of("credit")
+            if (debit or 0) < 0 or (credit or 0) < 0 or (debit and credit):
+                raise CellError(f"{names}: one of them must tell an amount, without a sign. Mend the cells.")
+            amount = None if debit is None and credit is None else (credit or 0.0) - (debit or 0.0)
+        if amount is None and quantity is not None and kind in _MOVES_UNITS_ALONE:
+            return 0.0
+        if amount is None:
+            raise CellError(f"{names} {are} empty. Write the amount, 0 if there is none.")
+        return amount
 
     def _add_balance(self, account: str, day: date, balance: float, currency: str, line: Line) -> None:
         """The balance at the end of the day, as far as the file knows it."""

@@ -46,6 +46,8 @@ def test_a_mapping_of_one_s_own_needs_no_more_than_a_day_and_an_amount():
         ({**SIMPLE, "encoding": "cp99999"}, "'cp99999' is no encoding; write one like utf-8"),
         ({**SIMPLE, "skip_lines": -1}, "skip_lines"),
         ({**SIMPLE, "delimiter": ";;"}, "delimiter"),
+        ({**SIMPLE, "made_after": "as of", "columns": {"transacted_date": "Date", "amount": "Amount"}}, "made_after: "),
+        ({**SIMPLE, "made_after": "of", "columns": {**SIMPLE["columns"], "transacted_date": "Day"}}, "made_after: "),
         (HELD, "either a column as_of or as_of_in_name"),
         ({**HELD, "as_of_in_name": "%Y", "columns": {"security": "Name"}}, "positions need quantity, and security"),
     ],

@@ -131,6 +131,81 @@ def test_an_american_broker_s_history_has_a_title_and_a_disclaimer():
     assert bought.place == "line 4"
 
 
+def broker_us(*lines: str) -> list[Row]:
+    """Transactions of an American broker's history with these rows."""
+    head = '"Title"\n"From"\n"Date","Action","Symbol","Description","Quantity","Price","Fees & Comm","Amount"\n'
+    return list(table("broker_us", head + "\n".join(lines), account=MINE).rows[Transactions])
+
+
+def test_a_row_of_an_american_broker_may_have_been_posted_as_of_an_earlier_day():
+    split, interest = broker_us(
+        '"07/15/2024 as of 07/12/2024","Stock Split","AVGO","BROADCOM INC","9","$170.067","",""',
+        '"07/16/2024","Bank Interest","","BANK INT","","","","$0.80"',
+    )
+    assert (split.content["transacted_date"], split.content["posted_date"]) == ("2024-07-12", "2024-07-15")
+    assert split.event_at == datetime(2024, 7, 12, 4, tzinfo=UTC)
+    assert split.posted_at == datetime(2024, 7, 15, 4, tzinfo=UTC)
+    assert (interest.content["transacted_date"], interest.content["posted_date"]) == (None, "2024-07-16")
+
+
+@pytest.mark.parametrize("cell", ["07/15/2024 as of ", " as of 07/12/2024", "07/15/2024 as of 13/40/2024"])
+def test_half_an_as_of_is_no_date(cell):
+    with pytest.raises(StatementError, match=r"line 4: Date is '.*', which is no date like %m/%d/%Y"):
+        broker_us(f'"{cell}","Bank Interest","","BANK INT","","","","$0.80"')
+
+
+@pytest.mark.parametrize(
+    ("action", "quantity", "kind", "units"),
+    [
+        ("Stock Split", "9", "split", 9.0),
+        ("Reverse Split", "-9", "split", -9.0),
+        ("Security Transfer", "100", "transfer", 100.0),
+        ("Journaled Shares", "-100", "transfer", -100.0),
+        ("Stock Merger", "50", "other", 50.0),
+    ],
+)
+def test_units_that_move_alone_change_no_cash(action, quantity, kind, units):
+    (moved,) = broker_us(f'"02/05/2024","{action}","KO","COCA COLA","{quantity}","","",""')
+    assert (moved.content["kind"], moved.content["quantity"], moved.content["amount"]) == (kind, units, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("action", "quantity"), [("Buy", "10"), ("Sell", "10"), ("Cash Dividend", ""), ("Stock Split", ""), ("Journal", "")]
+)
+def test_an_amount_that_is_due_and_missing_is_told(action, quantity):
+    with pytest.raises(StatementError, match=r"line 4: Amount is empty. Write the amount, 0 if there is none"):
+        broker_us(f'"02/05/2024","{action}","KO","COCA COLA","{quantity}","$10.00","",""')
+
+
+def test_neither_debit_nor_credit_is_no_amount_of_zero():
+    with pytest.raises(StatementError, match=r"line 2: Soll and Haben are empty. Write the amount, 0 if there is none"):
+        table("broker_eu", BROKER_EU.replace("12.828,63", ""))
+
+
+@pytest.mark.parametrize(
+    ("action", "quantity", "amount", "kind", "units"),
+    [
+        ("Sell Short", "10", "$100.00", "sell", -10.0),
+        ("Buy to Cover", "10", "-$100.00", "buy", 10.0),
+        ("Buy to Open", "1", "-$100.00", "buy", 1.0),
+        ("Sell to Open", "1", "$100.00", "sell", -1.0),
+        ("Buy to Close", "1", "-$100.00", "buy", 1.0),
+        ("Sell to Close", "1", "$100.00", "sell", -1.0),
+        ("Reinvest Shares", "0.5", "-$20.00", "reinvestment", 0.5),
+        ("Qual Div Reinvest", "", "$20.00", "dividend", None),
+        ("Long Term Cap Gain", "", "$20.00", "dividend", None),
+        ("NRA Tax Adj", "", "-$2.00", "tax", None),
+        ("ADR Mgmt Fee", "", "-$2.00", "fee", None),
+        ("Wire Sent", "", "-$20.00", "transfer", None),
+    ],
+)
+def test_what_an_american_broker_calls_its_transactions(action, quantity, amount, kind, units):
+    (made,) = broker_us(f'"02/05/2024","{action}","KO","COCA COLA","{quantity}","","","{amount}"')
+    told_amount = float(amount.replace("$", ""))
+    assert tuple(made.content[name] for name in ("kind", "quantity", "amount")) == (kind, units, told_amount)
+    assert made.extra["Action"] == action
+
+
 def test_an_american_broker_s_positions_are_dated_by_the_name_of_their_file():
     text = (
         '"Positions"\n"as of 02/05/2024"\n'
