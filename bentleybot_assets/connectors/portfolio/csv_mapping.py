@@ -57,7 +57,8 @@ class CsvMapping(BaseModel):
         currency_signs: that may stand beside an amount.
         negative: how an amount below zero is written.
         positive_is: what a positive ``amount`` means.
-        row_order: needed for ``balance``, which is delivered as it was at the end of each day.
+        row_order: of the rows of one day, if the file has no other, which would tell. Needed for ``balance``, which is
+            delivered as it was at the end of each day.
         columns: column of the contract to that of the file. ``debit`` and ``credit`` together stand for ``amount``;
             ``narrative`` and ``fees`` may be several.
         values: of ``kind``, ``status`` and ``sub_account``: what the file writes to what it means.

@@ -5,13 +5,18 @@ say (``csv_mapping``), folders (``csv_files``).
 
 Every column of a file is mapped to a column, kept in ``extra`` under its own name, or listed in ``ignored``. A cell
 that is not as declared condemns its file: the message names line and column.
+
+A file may go from the oldest day to the newest or the other way: its days say which, of a file of one day the mapping.
+Both tell the same, in the same order.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from bentleybot_assets.connectors.portfolio.csv_lines import CellError, Line, day_of, lines
@@ -24,6 +29,8 @@ _MOST_PROBLEMS = 5
 
 _MOVES_UNITS_ALONE = ("split", "transfer", "other")
 """Kinds of which an empty amount beside units means that no cash moves."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,25 @@ class Account:
     currency: str | None
 
 
+@dataclass(frozen=True)
+class _Transaction:
+    """A line of transactions.
+
+    Attributes:
+        line: it.
+        content: its columns, but for a key that the file does not tell.
+        posted: day on which it was posted, or, if it is pending, made.
+        made: day on which it was made, or else posted.
+        balance: of the account after it.
+    """
+
+    line: Line
+    content: dict[str, Any]
+    posted: date
+    made: date
+    balance: float | None
+
+
 class _Table:
     """A file while it is read.
 
@@ -58,9 +84,9 @@ class _Table:
         self._account = account
         self._zone = ZoneInfo(mapping.timezone)
         self._keys = ContentKeys()
-        self._accounts: dict[str, Row] = {}
+        self._currencies: dict[str, dict[str, str]] = {}  # account to its currencies and where they are first told
         self._days: dict[str, list[date]] = {}
-        self._balances: dict[tuple[str, date], Row] = {}
+        self._balances: dict[tuple[str, str, date], Row] = {}
         self._rows: list[Row] = []
 
     def statement(self, content: bytes) -> Statement:
@@ -69,41 +95,43 @@ class _Table:
         Raises:
             StatementError: it is not as declared.
         """
-        add = self._add_position if self._mapping.stream == "positions" else self._add_transaction
-        problems = []
-        for line in lines(content, self._mapping):
-            try:
-                add(line)
-            except CellError as problem:
-                problems.append(f"{line.place}: {problem}")
-        if problems:
-            more = len(problems) - _MOST_PROBLEMS
-            raise StatementError(" ".join(problems[:_MOST_PROBLEMS]) + (f" And {more} more." if more > 0 else ""))
-        stream = Positions if self._mapping.stream == "positions" else Transactions
+        told = lines(content, self._mapping)
+        if self._mapping.stream == "positions":
+            for held in _each(told, self._position):
+                self._rows.append(held)
+            stream: type[Positions | Transactions] = Positions
+        else:
+            for made in _oldest_first(_each(told, self._transaction), self._mapping):
+                self._add(made)
+            stream = Transactions
         return Statement(
-            {
-                Accounts: list(self._accounts.values()),
-                Balances: list(self._balances.values()),
-                stream: self._rows,
-            },
+            {Accounts: self._accounts(), Balances: list(self._balances.values()), stream: self._rows},
             [Period(account, min(days), max(days)) for account, days in self._days.items()],
         )
 
-    def _account_of(self, line: Line, currency: str) -> str:
+    def _accounts(self) -> list[Row]:
+        """The accounts of all rows; one that has amounts in several currencies has none of its own."""
+        rows = []
+        for account, currencies in self._currencies.items():
+            currency = self._account.currency or (next(iter(currencies)) if len(currencies) == 1 else None)
+            content = {"account": account, "name": self._account.name, "kind": self._account.kind, "currency": currency}
+            rows.append(Row(content, {}, None, next(iter(currencies.values()))))
+        return rows
+
+    def _account_of(self, line: Line) -> str:
         account = line.text("account") or self._account.account
         if account is None:
             raise CellError("the account is not told. Set `account` of the file's entry.")
-        if account not in self._accounts:
-            content = {"account": account, "name": self._account.name, "kind": self._account.kind, "currency": currency}
-            self._accounts[account] = Row(content, {}, None, line.place)
         return account
+
+    def _note_account(self, content: dict[str, Any], line: Line) -> None:
+        self._currencies.setdefault(content["account"], {}).setdefault(content["currency"], line.place)
 
     def _at(self, day: date, moment: time = time.min) -> datetime:
         return datetime.combine(day, moment, self._zone).astimezone(UTC)
 
-    def _add_transaction(self, line: Line) -> None:
+    def _transaction(self, line: Line) -> _Transaction:
         currency = line.currency(self._account.currency)
-        account = self._account_of(line, currency)
         status = line.meaning("status", "posted")
         posted, made = line.posted_and_made()
         if status == "pending":
@@ -113,22 +141,16 @@ class _Table:
         if day is None or (status == "posted" and posted is None and "posted_date" in columns):
             raise CellError(f"{columns.get('posted_date') or columns['transacted_date']} is empty. Write the date.")
         kind, quantity = line.meaning("kind", self._mapping.constants.get("kind", "other")), line.number_of("quantity")
-        amount = self._amount(line, kind, quantity)
-        narrative = line.text("narrative")
-        security = line.text("security") or line.symbol()
-        # Two securities may pay the same on one day, in the same words.
-        trade = (security, kind, quantity, line.number_of("price")) if security else ()
-        by_content = self._keys.key(account, (made or day).isoformat(), amount, narrative, trade)
         content = {
-            "account": account,
-            "transaction": line.text("transaction") or by_content,
+            "account": self._account_of(line),
+            "transaction": line.text("transaction"),
             "status": status,
             "kind": kind,
-            "posted_date": None if status == "pending" else (posted or day).isoformat(),
+            "posted_date": None if status == "pending" else day.isoformat(),
             "transacted_date": made.isoformat() if made else None,
-            "amount": amount,
+            "amount": self._amount(line, kind, quantity),
             "currency": currency,
-            "narrative": narrative,
+            "narrative": line.text("narrative"),
             "counterparty": line.text("counterparty"),
             "category": line.text("category"),
             "security": line.text("security"),
@@ -137,11 +159,7 @@ class _Table:
             "price": line.number_of("price"),
             "fees": line.number_of("fees"),
         }
-        self._rows.append(Row(content, line.extra(), self._at(made or day), line.place, self._at(day)))
-        self._days.setdefault(account, []).append(made or day)
-        balance = line.number_of("balance")
-        if balance is not None and status == "posted":
-            self._add_balance(account, posted or day, balance, currency, line)
+        return _Transaction(line, content, day, made or day, line.number_of("balance"))
 
     def _amount(self, line: Line, kind: str, quantity: float | None) -> float:
         columns = self._mapping.columns
@@ -162,20 +180,36 @@ class _Table:
             raise CellError(f"{names} {are} empty. Write the amount, 0 if there is none.")
         return amount
 
-    def _add_balance(self, account: str, day: date, balance: float, currency: str, line: Line) -> None:
-        """The balance at the end of the day, as far as the file knows it."""
-        if self._mapping.row_order == "newest_first" and (account, day) in self._balances:
-            return
-        content: dict[str, Any] = {
+    def _add(self, transaction: _Transaction) -> None:
+        """Note the next transaction: the oldest first."""
+        line, content = transaction.line, transaction.content
+        security = content["security"] or content["symbol"]
+        # Two securities may pay the same on one day, in the same words.
+        trade = (security, content["kind"], line.number_of("quantity"), content["price"]) if security else ()
+        by_content = self._keys.key(
+            content["account"], transaction.made.isoformat(), content["amount"], content["narrative"], trade
+        )
+        content = {**content, "transaction": content["transaction"] or by_content}
+        made_at, posted_at = self._at(transaction.made), self._at(transaction.posted)
+        self._rows.append(Row(content, line.extra(), made_at, line.place, posted_at))
+        self._days.setdefault(content["account"], []).append(transaction.made)
+        self._note_account(content, line)
+        if transaction.balance is not None and content["status"] == "posted":
+            self._add_balance(content, transaction.posted, transaction.balance, line)
+
+    def _add_balance(self, told: dict[str, Any], day: date, balance: float, line: Line) -> None:
+        """The balance at the end of the day, as far as the file knows it: the last that it tells."""
+        account, currency = told["account"], told["currency"]
+        content = {
             "account": account,
             "current": balance,
             "available": None,
             "credit_limit": None,
             "currency": currency,
         }
-        self._balances[account, day] = Row(content, {}, self._at(day, _END_OF_DAY), line.place)
+        self._balances[account, currency, day] = Row(content, {}, self._at(day, _END_OF_DAY), line.place)
 
-    def _add_position(self, line: Line) -> None:
+    def _position(self, line: Line) -> Row:
         currency = line.currency(self._account.currency)
         security = line.text("security") or line.text("symbol")
         if security is None:
@@ -184,9 +218,8 @@ class _Table:
         if quantity is None:
             raise CellError(f"{self._mapping.columns['quantity']} is empty. Write how many are held.")
         kind = line.meaning("kind", self._mapping.constants.get("kind", "other"))
-        account = self._account_of(line, currency)
         content = {
-            "account": account,
+            "account": self._account_of(line),
             "security": security,
             "sub_account": line.meaning("sub_account", "cash"),
             "symbol": None if kind == "cash" else line.symbol(),
@@ -199,10 +232,11 @@ class _Table:
             "currency": currency,
         }
         day = self._as_of(line)
-        self._rows.append(Row(content, line.extra(), self._at(day, _END_OF_DAY), line.place))
+        self._note_account(content, line)
         if kind == "cash":
             # A list of positions has no other place for the balance.
-            self._add_balance(account, day, quantity, currency, line)
+            self._add_balance(content, day, quantity, line)
+        return Row(content, line.extra(), self._at(day, _END_OF_DAY), line.place)
 
     def _as_of(self, line: Line) -> date:
         if self._mapping.as_of_in_name is not None:
@@ -226,3 +260,33 @@ def read(name: str, content: bytes, mapping: CsvMapping, account: Account) -> St
         StatementError: it is not as declared.
     """
     return _Table(name, mapping, account).statement(content)
+
+
+def _each(told: Iterable[Line], read_line: Callable[[Line], _T]) -> list[_T]:
+    """What each line says.
+
+    Raises:
+        StatementError: some are not as declared; the message has the first of them.
+    """
+    found, problems = [], []
+    for line in told:
+        try:
+            found.append(read_line(line))
+        except CellError as problem:
+            problems.append(f"{line.place}: {problem}")
+    if problems:
+        more = len(problems) - _MOST_PROBLEMS
+        raise StatementError(" ".join(problems[:_MOST_PROBLEMS]) + (f" And {more} more." if more > 0 else ""))
+    return found
+
+
+def _oldest_first(told: Sequence[_Transaction], mapping: CsvMapping) -> Sequence[_Transaction]:
+    """The transactions of a file in the order in which they were posted; pending ones may stand anywhere."""
+    days: dict[str, list[date]] = {}
+    for transaction in told:
+        if transaction.content["status"] == "posted":
+            days.setdefault(transaction.content["account"], []).append(transaction.posted)
+    steps = [later - earlier for listed in days.values() for earlier, later in itertools.pairwise(listed)]
+    rising, falling = (sum(step.days * sign > 0 for step in steps) for sign in (1, -1))
+    is_newest_first = falling > rising if falling != rising else mapping.row_order == "newest_first"
+    return told[::-1] if is_newest_first else told

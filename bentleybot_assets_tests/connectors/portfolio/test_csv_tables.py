@@ -105,6 +105,70 @@ def test_the_last_balance_of_a_day_is_its_balance(order, first_of_day, last):
     assert first_of_day in (96.5, last)
 
 
+LISTED = st.lists(
+    st.tuples(
+        st.integers(1, 4),  # day
+        st.sampled_from(["CHK", "SAV"]),
+        st.sampled_from(["-3", "5"]),
+        st.sampled_from(["COFFEE", "PAY"]),
+        st.sampled_from(["a", "b", "c"]),  # what tells equal ones apart, in a column that nobody mapped
+        st.sampled_from(["EUR", "USD"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(LISTED)
+def test_the_newest_first_or_the_oldest_first_tells_the_same(listed):
+    text = [
+        f"2024-02-0{told[0]},{','.join(told[1:])},{number}"
+        for number, told in enumerate(sorted(listed, key=lambda told: told[0]))
+    ]
+    columns = {
+        "posted_date": "Date",
+        "account": "Account",
+        "amount": "Amount",
+        "narrative": "Text",
+        "currency": "Currency",
+        "balance": "Balance",
+    }
+
+    def rows(order: str, lines: list[str]) -> list[Any]:
+        head = "Date,Account,Amount,Text,Note,Currency,Balance\n"
+        statement = own(head + "\n".join(lines), columns=columns, row_order=order)
+        return [(row.content, row.extra, row.event_at) for told in statement.rows.values() for row in told]
+
+    assert rows("newest_first", text[::-1]) == rows("oldest_first", text)
+    if len({told[0] for told in listed if told[1] == listed[0][1]}) > 1:
+        # Its days tell the order of a file, whatever the mapping says.
+        assert rows("oldest_first", text[::-1]) == rows("newest_first", text) == rows("oldest_first", text)
+
+
+def test_pending_transactions_above_the_others_do_not_hide_their_order():
+    head, *lines = BANK.splitlines()
+    late = lines[1].replace("R2", "R5").replace("2024-02-02", "2024-02-05").replace("1096.50", "7.00")
+    first, *others = table("bank", "\n".join([head, lines[3], *lines[:3], late])).rows[Transactions]
+    assert first.content["transaction"] == "R4"
+    assert [row.content["transaction"] for row in others] == ["R1", "R2", "R3", "R5"]
+
+
+def test_an_account_with_amounts_in_two_currencies_has_a_balance_in_each_and_no_currency_of_its_own():
+    text = "Date,Amount,Currency,Balance\n2024-02-01,5,EUR,5\n2024-02-01,7,USD,7\n2024-02-01,1,EUR,6\n"
+    columns = {"posted_date": "Date", "amount": "Amount", "currency": "Currency", "balance": "Balance"}
+    statement = own(text, columns=columns, row_order="oldest_first")
+    assert [(row.content["currency"], row.content["current"]) for row in statement.rows[Balances]] == [
+        ("EUR", 6.0),
+        ("USD", 7.0),
+    ]
+    (account,) = statement.rows[Accounts]
+    assert account.content["currency"] is None
+    (named,) = own(
+        text, columns=columns, row_order="oldest_first", account=Account("42", None, "brokerage", "USD")
+    ).rows[Accounts]
+    assert named.content["currency"] == "USD"
+
+
 def test_a_european_broker_s_statement():
     bought, sold, paid = table("broker_eu", BROKER_EU).rows[Transactions]
     names = ("kind", "amount", "quantity", "price", "fees", "security", "posted_date", "transacted_date")
