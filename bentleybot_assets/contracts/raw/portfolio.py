@@ -36,7 +36,9 @@ class Accounts(RawContract):
 class Balances(RawContract):
     """Balances as delivered by the portfolio connection, each true at event_at: an append-only log."""
 
-    _rules = TableRules(grain=("institution", "account", "event_at", "fetched_at"), is_log=True, may_be_empty=True)
+    _rules = TableRules(
+        grain=("institution", "account", "currency", "event_at", "fetched_at"), is_log=True, may_be_empty=True
+    )
 
     institution: str = column("Entry of the settings that the account is read through")
     account: str = column("Account as the institution identifies it")

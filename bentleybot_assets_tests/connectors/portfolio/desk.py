@@ -17,7 +17,7 @@ from bentleybot_assets_tests.connectors.market.protocol import error_of, read, r
 STREAMS = ("accounts", "balances", "positions", "transactions")
 KEYS = {
     "accounts": ("institution", "account"),
-    "balances": ("institution", "account", "event_at"),
+    "balances": ("institution", "account", "currency", "event_at"),
     "positions": ("institution", "account", "security", "sub_account", "event_at"),
     "transactions": ("institution", "account", "transaction"),
 }

@@ -7,6 +7,9 @@ import re
 import pytest
 
 from bentleybot_assets.connectors.portfolio import files
+from bentleybot_assets.contracts.raw.portfolio import Balances
+from bentleybot_assets.core.audit import audit
+from bentleybot_assets.resources.airbyte.records import normalise
 from bentleybot_assets_tests.connectors.portfolio.desk import STREAMS, Desk, recorded
 from bentleybot_assets_tests.connectors.portfolio.ofx_files import bank, ofx, pending_list, transaction
 
@@ -107,6 +110,17 @@ def test_files_that_are_missing_do_not_fail_the_others_of_the_institution(folder
     desk = Desk({"name": "Bank", "kind": "csv", "files": listed})
     assert len(desk.sync()["transactions"]) == 1
     assert "There is no file none.csv" in desk.problems()["Bank"]
+
+
+def test_balances_of_one_account_in_two_currencies_are_two(folder):
+    (folder / "a.csv").write_text("Date,Amount,Currency,Balance\n2024-02-01,5,EUR,5\n2024-02-01,7,USD,7\n")
+    columns = {"posted_date": "Date", "amount": "Amount", "currency": "Currency", "balance": "Balance"}
+    file = {"path": str(folder), "mapping": {"columns": columns, "row_order": "oldest_first"}}
+    desk = Desk({"name": "Bank", "kind": "csv", "files": [{**file, "account": "7", "account_kind": "brokerage"}]})
+    records = desk.sync()
+    assert {told["currency"]: told["current"] for told in records["balances"]} == {"EUR": 5.0, "USD": 7.0}
+    outcome = audit(Balances, normalise(Balances, records["balances"])[0])
+    assert (outcome.faults, outcome.quarantined_rows) == ((), 0)
 
 
 def test_a_stream_fails_if_not_one_institution_could_be_read(folder):
