@@ -1,4 +1,4 @@
-"""The account of fields notices one that is lost, cut or changed."""
+"""Institutions that are asked through an API: what is told of them, and the account of fields that their tests share."""
 
 from __future__ import annotations
 
