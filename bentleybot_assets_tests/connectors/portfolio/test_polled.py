@@ -1,4 +1,4 @@
-"""Institutions that are asked through an API: what is told of them, and the account of fields that their tests share."""
+"""Institutions that are asked through an API: what is told of them, and how their tests account for fields."""
 
 from __future__ import annotations
 
