@@ -43,14 +43,20 @@ _OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}")
 _SECURITY_KINDS = {"us_equity": "equity", "us_option": "option", "crypto": "crypto"}
 
 _ACTIVITY_KINDS = {
-    **dict.fromkeys(("ACATC", "CSD", "CSW", "JNL", "JNLC", "TRANS"), "transfer"),
-    **dict.fromkeys(("DIV", "DIVCGL", "DIVCGS", "DIVROC", "DIVTXEX"), "dividend"),
-    **dict.fromkeys(("DIVFT", "DIVNRA", "DIVTW", "INTNRA", "INTTW"), "tax"),
+    **dict.fromkeys(("ACATC", "ACATS", "CSD", "CSW", "JNL", "JNLC", "JNLS", "TRANS"), "transfer"),
+    **dict.fromkeys(("DIV", "DIVCGL", "DIVCGS", "DIVTXEX"), "dividend"),
+    **dict.fromkeys(("DIVFT", "DIVNRA", "DIVTW", "DIVWH", "INTNRA", "INTTW", "WH"), "tax"),
     **dict.fromkeys(("CFEE", "DIVFEE", "FEE", "PTC"), "fee"),
-    **dict.fromkeys(("SPLIT", "SPIN", "SSO", "SSP"), "split"),
+    **dict.fromkeys(("SPLIT", "SSP"), "split"),
+    "DIVROC": "other",
     "INT": "interest",
 }
-_WITHOUT_UNITS = ("dividend", "fee", "interest", "tax")
+_MOVES_NO_UNITS = {
+    *(activity for activity, kind in _ACTIVITY_KINDS.items() if kind in ("dividend", "fee", "interest", "tax")),
+    "DIVROC",
+} - {"CFEE"}
+"""Of these, the quantity is what was paid on; a fee on a trade in crypto is taken in its units."""
+
 _STATUSES = {"executed": "posted", "correct": "posted", "canceled": "removed"}
 
 
@@ -168,18 +174,26 @@ def _activity(activity: Payload, account: str, currency: str, *, is_history: boo
 
 
 def _fill(activity: Payload, content: Mapping[str, Any]) -> tuple[dict[str, Any], datetime]:
-    """A fill has no net amount: it is price times quantity, of options times a multiplier that Alpaca does not tell."""
+    """A fill has no net amount: it is price times quantity, of options times a multiplier that Alpaca does not tell.
+
+    The price of a pair is in its second currency; if the account has another one, it says nothing in that.
+    """
     happened_at = activity.instant("transaction_time")
     is_bought = activity.text("side").startswith("buy")
     price, quantity = activity.number("price"), activity.number("qty")
     value = float(Decimal(repr(price)) * Decimal(repr(quantity)))
     is_option = _OPTION.fullmatch(content["security"]) is not None
+    day = f"{happened_at.astimezone(_NEW_YORK).date()}"
+    if not content["security"].endswith(f"/{content['currency']}") and "/" in content["security"]:
+        activity.keep("price")
+        price = None
     return {
         **content,
         "status": "posted",
         "kind": "buy" if is_bought else "sell",
-        "transacted_date": f"{happened_at.astimezone(_NEW_YORK).date()}",
-        "amount": None if is_option else -value if is_bought else value,
+        "posted_date": day,
+        "transacted_date": day,
+        "amount": None if is_option or price is None else -value if is_bought else value,
         "quantity": quantity if is_bought else -quantity,
         "price": price,
     }, happened_at
@@ -192,8 +206,8 @@ def _other(activity: Payload, content: Mapping[str, Any]) -> tuple[dict[str, Any
     if status not in _STATUSES:
         activity.keep("status")
     quantity = activity.number("qty", optional=True)
-    if kind in _WITHOUT_UNITS:
-        activity.keep("qty")  # of a dividend, for instance, what it was paid on
+    if content["category"] in _MOVES_NO_UNITS:
+        activity.keep("qty")
         quantity = None
     return {
         **content,

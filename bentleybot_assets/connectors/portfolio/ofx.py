@@ -44,7 +44,7 @@ _TRANSACTION_KINDS = {
     "XFER": "transfer",
     **dict.fromkeys(("POS", "PAYMENT", "CHECK", "DIRECTDEP", "DIRECTDEBIT", "REPEATPMT"), "payment"),
 }
-_INCOME_KINDS = {"DIV": "dividend", "INTEREST": "interest"}
+_INCOME_KINDS = {**dict.fromkeys(("DIV", "CGLONG", "CGSHORT"), "dividend"), "INTEREST": "interest"}
 _INVESTMENT_KINDS = {
     **dict.fromkeys(("BUYDEBT", "BUYMF", "BUYOPT", "BUYOTHER", "BUYSTOCK"), "buy"),
     **dict.fromkeys(("SELLDEBT", "SELLMF", "SELLOPT", "SELLOTHER", "SELLSTOCK"), "sell"),
@@ -344,15 +344,11 @@ def _investment_transaction(told: Reader, account: str, currency: str, file: _Fi
     kind = _INVESTMENT_KINDS[told.tag]
     if told.tag == "INCOME":
         kind = _INCOME_KINDS.get((told.text("INCOMETYPE", required=True, keep=True) or "").upper(), kind)
-    quantity = source.number("UNITS")
     amount: float | None = 0.0
     if told.tag == "SPLIT":
-        new, old = source.number("NEWUNITS", keep=True), source.number("OLDUNITS", keep=True)
-        quantity = new - old if new is not None and old is not None else None
         amount = source.number("FRACCASH") or 0.0
     elif told.tag not in _MOVES_NO_CASH:
         amount = source.number("TOTAL", required=True)
-    is_out = kind == "sell" or (told.text("TFERACTION", keep=True) or "").upper() == "OUT"
     fees = [fee for tag in _FEES if (fee := source.number(tag)) is not None]
     columns = {
         "transaction": about.text("FITID", required=True),
@@ -375,10 +371,27 @@ def _investment_transaction(told: Reader, account: str, currency: str, file: _Fi
         transacted_date=made and made.day.isoformat(),
         amount=amount,
         security=security,
-        quantity=-abs(quantity) if is_out and quantity is not None else quantity,
+        quantity=_units(told, source),
         fees=sum(fees) if fees else None,
         **columns,
     )
+
+
+def _units(told: Reader, source: Reader) -> float | None:
+    """What a transaction changes in the units of its security; ``source`` tells them."""
+    if told.tag == "SPLIT":
+        new, old = source.number("NEWUNITS", keep=True), source.number("OLDUNITS", keep=True)
+        return new - old if new is not None and old is not None else None
+    units = source.number("UNITS", keep=told.tag == "JRNLSEC")
+    if units is None:
+        return None
+    if told.tag == "JRNLSEC":  # from one part of the account to another
+        return 0.0
+    if told.tag == "TRANSFER":
+        is_out = (told.text("TFERACTION", keep=True) or "").upper() == "OUT"
+        is_short = (told.text("POSTYPE", keep=True) or "").upper() == "SHORT"
+        return -abs(units) if is_out != is_short else abs(units)
+    return -abs(units) if _INVESTMENT_KINDS[told.tag] == "sell" else units
 
 
 def _position(told: Reader, account: str, currency: str, as_of: Moment | None, file: _File) -> None:

@@ -76,7 +76,13 @@ _DETAILED_KINDS = {
     "GOVERNMENT_AND_NON_PROFIT_TAX_PAYMENT": "tax",
 }
 _INVESTMENT_KINDS = {
-    **dict.fromkeys(("dividend", "qualified dividend", "non-qualified dividend"), "dividend"),
+    **dict.fromkeys(
+        (
+            *("dividend", "qualified dividend", "non-qualified dividend"),
+            *("long-term capital gain", "short-term capital gain"),
+        ),
+        "dividend",
+    ),
     **dict.fromkeys(("interest", "interest receivable"), "interest"),
     **dict.fromkeys(
         (
@@ -94,9 +100,10 @@ _INVESTMENT_KINDS = {
         "fee",
     ),
     **dict.fromkeys(("contribution", "deposit", "withdrawal", "transfer", "send", "request"), "transfer"),
-    **dict.fromkeys(("split", "stock distribution", "spin off"), "split"),
+    **dict.fromkeys(("split", "stock distribution"), "split"),
 }
-_INVESTMENT_TYPES = {"buy": "buy", "sell": "sell", "fee": "fee", "transfer": "transfer"}
+_INVESTMENT_TYPES = {"buy": "buy", "sell": "sell", "fee": "fee"}
+"""Plaid's type ``transfer`` is whatever moves units without a trade: an option that expires, too."""
 
 _logger = logging.getLogger("airbyte.portfolio")
 

@@ -39,6 +39,10 @@ _IF_NOT_UNIQUE = (
     "If the institution's numbers are not unique, let transactions be told apart by what they tell: with "
     "`transaction_key: content` of an ofx entry, without `transaction` in the mapping of a csv entry."
 )
+_OTHERWISE: Mapping[type[RawContract], str] = {
+    Transactions: f". {_IF_NOT_UNIQUE}",
+    Positions: ", or export one row per security, not per lot.",
+}
 _DIGEST_DIGITS = 12
 _KEY_DIGITS = 20
 
@@ -103,8 +107,8 @@ class Statement:
             if key in found and _digest(found[key][0]) != _digest(row):
                 raise StatementError(
                     f"{found[key][0].place} and {row.place} tell different things of the same one of "
-                    f"{contract.__name__.lower()}, {', '.join(json.loads(key))}. Delete the wrong one from the file. "
-                    f"{_IF_NOT_UNIQUE}"
+                    f"{contract.__name__.lower()}, {', '.join(json.loads(key))}. Delete the wrong one from the file"
+                    f"{_OTHERWISE.get(contract, '.')}"
                 )
             found.setdefault(key, (row, self.version))
         return found

@@ -178,7 +178,7 @@ def test_the_recorded_activities_are_transfers_and_a_fill(documented, desk):
     (bought,) = [record for record in records.values() if record["kind"] == "buy"]
     columns = ("symbol", "quantity", "price", "amount", "transacted_date", "posted_date", "event_at", "account")
     assert tuple(bought[name] for name in columns) == (
-        *("GOOGL", 9, 2630.95, -23678.55, "2022-03-04", None, "2022-03-04T14:53:18Z"),
+        *("GOOGL", 9, 2630.95, -23678.55, "2022-03-04", "2022-03-04", "2022-03-04T14:53:18Z"),
         "6e8cb861-e8b9-4278-8ed2-c8452535a165",
     )
 
@@ -260,6 +260,16 @@ def test_a_sold_lot_brings_cash_and_an_option_s_cash_is_not_guessed(account, des
 
 
 @pytest.mark.parametrize(
+    ("pair", "price", "amount"), [("BTC/USD", 100.5, -201.0), ("BTC/USDT", None, None), ("ETH/BTC", None, None)]
+)
+def test_a_price_in_another_currency_than_the_account_s_is_not_taken_for_it(account, desk, pair, price, amount):
+    account.activities = [fill("1", symbol=pair, qty="2", price="100.5")]
+    record = told(desk)["1"]
+    assert (record["currency"], record["price"], record["amount"], record["quantity"]) == ("USD", price, amount, 2)
+    assert price is not None or json.loads(record["extra"])["price"] == "100.5"
+
+
+@pytest.mark.parametrize(
     ("kind", "ours", "has_units"),
     [
         ("CSD", "transfer", True),
@@ -267,8 +277,14 @@ def test_a_sold_lot_brings_cash_and_an_option_s_cash_is_not_guessed(account, des
         ("DIVNRA", "tax", False),
         ("FEE", "fee", False),
         ("INT", "interest", False),
+        ("DIVCGL", "dividend", False),
+        ("DIVROC", "other", False),
+        ("DIVWH", "tax", False),
+        ("CFEE", "fee", True),
         ("SPLIT", "split", True),
-        ("JNLS", "other", True),
+        ("SPIN", "other", True),
+        ("ACATS", "transfer", True),
+        ("JNLS", "transfer", True),
         ("BRANDNEW", "other", True),
     ],
 )

@@ -123,6 +123,20 @@ def test_balances_of_one_account_in_two_currencies_are_two(folder):
     assert (outcome.faults, outcome.quarantined_rows) == ((), 0)
 
 
+def test_a_position_that_is_told_twice_is_told_with_its_lines_and_a_remedy(folder):
+    (folder / "a.csv").write_text("Day,Name,Units\n2024-02-01,KO,5\n2024-02-01,KO,7\n")
+    mapping = {
+        "stream": "positions",
+        "columns": {"as_of": "Day", "security": "Name", "quantity": "Units"},
+        "constants": {"currency": "USD"},
+    }
+    file = {"path": str(folder), "mapping": mapping, "account": "7", "account_kind": "brokerage"}
+    desk = Desk({"name": "Bank", "kind": "csv", "files": [file]})
+    desk.sync("positions")
+    assert "line 2 and line 3 tell different things of the same one of positions, 7, KO, cash" in desk.error.message
+    assert "Delete the wrong one from the file, or export one row per security, not per lot." in desk.error.message
+
+
 def test_a_stream_fails_if_not_one_institution_could_be_read(folder):
     (folder / "1.ofx").write_text("<OFX>")
     desk = Desk(entry(folder), entry(folder, "Other"))

@@ -208,7 +208,7 @@ def test_a_broker_s_transactions_change_cash_and_units_as_they_should():
         "I1": ("buy", -210.0, 10.0, 20.5, 5.0, "ACME"),
         "I2": ("sell", 32.0, -3.0, 11.0, 1.0, None),
         "I3": ("dividend", 7.7, None, None, None, "ACME"),
-        "I4": ("other", 1.1, None, None, None, "ACME"),
+        "I4": ("dividend", 1.1, None, None, None, "ACME"),
         "I5": ("reinvestment", 0.0, 0.5, 11.0, None, None),
         "I6": ("split", 0.25, 10.0, None, None, "ACME"),
         "I7": ("transfer", 0.0, -2.0, None, None, None),
@@ -223,6 +223,29 @@ def test_a_broker_s_transactions_change_cash_and_units_as_they_should():
     )
     assert told["I5"].extra["REINVEST"]["TOTAL"] == "-5.50"
     assert told["I2"].extra["TICKER"] == "NOT A TICKER"
+
+
+@pytest.mark.parametrize(
+    ("action", "held", "units"),
+    [("IN", "LONG", 2.0), ("OUT", "LONG", -2.0), ("IN", "SHORT", -2.0), ("OUT", "SHORT", 2.0)],
+)
+def test_what_is_transferred_in_kind_is_received_or_given_and_owed_if_short(action, held, units):
+    moved = (
+        "<TRANSFER><INVTRAN><FITID>1<DTTRADE>20240215</INVTRAN><SECID><UNIQUEID>222<UNIQUEIDTYPE>CUSIP</SECID>"
+        f"<SUBACCTSEC>CASH<UNITS>2<TFERACTION>{action}<POSTYPE>{held}</TRANSFER>"
+    )
+    (told,) = read(ofx(broker(moved)).encode()).rows[Transactions]
+    assert columns(told, "kind", "quantity", "amount") == ("transfer", units, 0.0)
+
+
+def test_what_moves_between_parts_of_an_account_leaves_its_units_as_they_are():
+    moved = (
+        "<JRNLSEC><INVTRAN><FITID>1<DTTRADE>20240215</INVTRAN><SECID><UNIQUEID>222<UNIQUEIDTYPE>CUSIP</SECID>"
+        "<SUBACCTTO>MARGIN<SUBACCTFROM>CASH<UNITS>2</JRNLSEC>"
+    )
+    (told,) = read(ofx(broker(moved)).encode()).rows[Transactions]
+    assert columns(told, "kind", "quantity", "amount") == ("transfer", 0.0, 0.0)
+    assert told.extra["JRNLSEC"]["UNITS"] == "2"
 
 
 def test_positions_are_told_by_sub_account_and_short_ones_are_negative():
