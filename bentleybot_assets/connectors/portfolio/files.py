@@ -125,23 +125,8 @@ class FilesInstitution:
         if problems:
             raise ConfigError(" ".join(problems))
 
-    def accounts(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+    def read(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`Institution`."""
-        return self._news(Accounts, mark)
-
-    def balances(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Institution`."""
-        return self._news(Balances, mark)
-
-    def positions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Institution`."""
-        return self._news(Positions, mark)
-
-    def transactions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Institution`."""
-        return self._news(Transactions, mark)
-
-    def _news(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         statements, problems, fetched_at = self._statements()
         if mark is not None and mark["fetched_at"] > iso(fetched_at):
             _logger.warning(

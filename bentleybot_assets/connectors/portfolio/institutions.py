@@ -31,9 +31,6 @@ _IDENTITIES = ("account", "security", "transaction")
 class Institution(Protocol):
     """One entry of ``institutions``, read through its kind.
 
-    The four reading methods return the stream's records after ``mark`` and the mark of having read them, as
-    :data:`~bentleybot_assets.connectors.feeds.Read` does. Records have exactly the columns of the stream's contract.
-
     Args:
         settings: the entry: ``name``, ``kind`` and what SETTINGS declares.
         start: nothing that happened before this day is read.
@@ -53,20 +50,8 @@ class Institution(Protocol):
         """Raise ConfigError or TransientError if the institution cannot be read."""
         ...
 
-    def accounts(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """Records of the ``accounts`` stream."""
-        ...
-
-    def balances(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """Records of the ``balances`` stream."""
-        ...
-
-    def positions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """Records of the ``positions`` stream."""
-        ...
-
-    def transactions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """Records of the ``transactions`` stream."""
+    def read(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """As :data:`~bentleybot_assets.connectors.feeds.Read`, of the stream of a contract of ``portfolio``."""
         ...
 
 

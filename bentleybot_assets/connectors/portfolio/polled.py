@@ -92,29 +92,30 @@ class PolledInstitution(ABC):
         """See :class:`~bentleybot_assets.connectors.portfolio.institutions.Institution`. Asks for the accounts."""
         self.ask_accounts()
 
-    def accounts(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+    def read(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`~bentleybot_assets.connectors.portfolio.institutions.Institution`."""
         now = self._time_after(mark)
         if now is None:
             return (), mark
+        of_stream = {
+            Accounts: self._accounts,
+            Balances: self._balances,
+            Positions: self._positions,
+            Transactions: self._transactions,
+        }
+        return of_stream[contract](mark, now)
+
+    def _accounts(self, mark: Mark | None, now: datetime) -> tuple[Iterable[Record], Mark]:
         known: Mapping[str, str] = mark["told"] if mark else {}
         accounts = self.ask_accounts()
         digests = {told.content["account"]: digest(told) for told in accounts}
         news = [told for told in accounts if known.get(told.content["account"]) != digests[told.content["account"]]]
         return self._records(Accounts, news, now), {"fetched_at": iso(now), "told": {**known, **digests}}
 
-    def balances(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`~bentleybot_assets.connectors.portfolio.institutions.Institution`."""
-        now = self._time_after(mark)
-        if now is None:
-            return (), mark
+    def _balances(self, _: Mark | None, now: datetime) -> tuple[Iterable[Record], Mark]:
         return self._in_currency(Balances, self.ask_balances(), now, {"fetched_at": iso(now)})
 
-    def positions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`~bentleybot_assets.connectors.portfolio.institutions.Institution`."""
-        now = self._time_after(mark)
-        if now is None:
-            return (), mark
+    def _positions(self, mark: Mark | None, now: datetime) -> tuple[Iterable[Record], Mark]:
         positions = self.ask_positions()
         held = {_position(told): {**told.content, "price": None, "cost_basis": None} for told in positions}
         if len(held) < len(positions):
@@ -128,11 +129,7 @@ class PolledInstitution(ABC):
         ]
         return self._in_currency(Positions, [*positions, *gone], now, {"fetched_at": iso(now), "held": held})
 
-    def transactions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`~bentleybot_assets.connectors.portfolio.institutions.Institution`."""
-        now = self._time_after(mark)
-        if now is None:
-            return (), mark
+    def _transactions(self, mark: Mark | None, now: datetime) -> tuple[Iterable[Record], Mark]:
         news, new_mark = self.ask_transactions(mark, now)
         records = self._records(Transactions, news, now)
         return sorted(records, key=lambda made: made["event_at"]), {"fetched_at": iso(now), **new_mark}

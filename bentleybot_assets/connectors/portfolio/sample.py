@@ -26,7 +26,6 @@ from bentleybot_assets.connectors.portfolio.csv_mapping import mapping_of
 from bentleybot_assets.connectors.portfolio.files import in_order, read_statement
 from bentleybot_assets.connectors.portfolio.statements import Statement, news
 from bentleybot_assets.contracts.raw._base import RawContract
-from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
 
 SOURCE = "bentleybot sample statements"
 
@@ -87,28 +86,12 @@ class SampleInstitution:
 
     def check(self) -> None:
         """See :class:`Institution`."""
-        self._read()
+        self._exports()
 
-    def accounts(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Institution`."""
-        return self._news(Accounts, mark)
-
-    def balances(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Institution`."""
-        return self._news(Balances, mark)
-
-    def positions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Institution`."""
-        return self._news(Positions, mark)
-
-    def transactions(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """See :class:`Institution`."""
-        return self._news(Transactions, mark)
-
-    def _news(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        """What each export tells after the mark, as if it had been imported when it was made."""
+    def read(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
+        """See :class:`Institution`. What exports tell after the mark, each as if imported when it was made."""
         records: list[Record] = []
-        statements = self._read()
+        statements = self._exports()
         for exported_at in sorted({at for at, _, _ in statements}):
             if mark is not None and iso(exported_at) <= mark["fetched_at"]:
                 continue
@@ -124,7 +107,7 @@ class SampleInstitution:
             records += told
         return [{**told, "is_modelled": True} for told in records], mark
 
-    def _read(self) -> list[tuple[datetime, str, Statement]]:
+    def _exports(self) -> list[tuple[datetime, str, Statement]]:
         if not self._statements:
             folder = files(f"{__package__}.sample_statements")
             self._statements = [

@@ -152,7 +152,7 @@ class PortfolioSource(AbstractSource):
                 contract,
                 cursor,
                 tuple(institutions),
-                _reader(institutions, contract.asset_key()[-1]),
+                _reader(institutions, contract),
                 mode=config["mode"],
                 start_date=_start_date(config).isoformat(),
             )
@@ -188,11 +188,11 @@ def _opened(institution: Callable[..., _Reads], *arguments: Any) -> _Opened:
     return functools.cache(lambda: institution(*arguments))
 
 
-def _reader(institutions: Mapping[str, _Opened], stream: str) -> Read:
+def _reader(institutions: Mapping[str, _Opened], contract: type[RawContract]) -> Read:
     """Reads a stream of any institution."""
 
     def read(part: str, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
-        return getattr(institutions[part](), stream)(mark)  # type: ignore[no-any-return]
+        return institutions[part]().read(contract, mark)
 
     return read
 

@@ -290,7 +290,7 @@ def test_no_secret_of_an_entry_appears_in_any_message(monkeypatch):
         def check(self):
             raise ConfigError(self._said)
 
-        def accounts(self, mark):
+        def read(self, contract, mark):
             raise ConfigError(self._said)
 
     monkeypatch.setitem(module.KINDS, "leaky", Leaky)
