@@ -1,7 +1,7 @@
 """Tables in CSV exports of banks and brokers, each read as its mapping declares.
 
 Belongs here: lines to rows of the streams. Does not belong here: files and cells (``csv_lines``), what a mapping may
-say (``csv_mapping``), folders (``csv_files``).
+say (``csv_mapping``), folders (``csv_institution``).
 
 Every column of a file is mapped to a column, kept in ``extra`` under its own name, or listed in ``ignored``. A cell
 that is not as declared condemns its file: the message names line and column.
@@ -21,11 +21,10 @@ from zoneinfo import ZoneInfo
 
 from bentleybot_assets.connectors.portfolio.csv_lines import CellError, Line, day_of, lines
 from bentleybot_assets.connectors.portfolio.csv_mapping import CsvMapping
-from bentleybot_assets.connectors.portfolio.statements import ContentKeys, Period, Row, Statement, StatementError
+from bentleybot_assets.connectors.portfolio.statements import ContentKeys, Period, Row, Statement, refuse
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
 
 _END_OF_DAY = time(23, 59, 59)
-_MOST_PROBLEMS = 5
 
 _MOVES_UNITS_ALONE = ("split", "transfer", "other")
 """Kinds of which an empty amount beside units means that no cash moves."""
@@ -274,9 +273,7 @@ def _each(told: Iterable[Line], read_line: Callable[[Line], _T]) -> list[_T]:
             found.append(read_line(line))
         except CellError as problem:
             problems.append(f"{line.place}: {problem}")
-    if problems:
-        more = len(problems) - _MOST_PROBLEMS
-        raise StatementError(" ".join(problems[:_MOST_PROBLEMS]) + (f" And {more} more." if more > 0 else ""))
+    refuse(problems)
     return found
 
 

@@ -18,9 +18,9 @@ from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secre
 
 from bentleybot_assets.connectors.feeds import ConfigError, Mark, Read, Record, TransientError
 from bentleybot_assets.connectors.portfolio.alpaca import AlpacaInstitution
-from bentleybot_assets.connectors.portfolio.csv_files import CsvInstitution
+from bentleybot_assets.connectors.portfolio.csv_institution import CsvInstitution
 from bentleybot_assets.connectors.portfolio.institutions import Institution
-from bentleybot_assets.connectors.portfolio.ofx import OfxInstitution
+from bentleybot_assets.connectors.portfolio.ofx_institution import OfxInstitution
 from bentleybot_assets.connectors.portfolio.plaid import PlaidInstitution
 from bentleybot_assets.connectors.portfolio.sample import NAMES, SampleInstitution
 from bentleybot_assets.connectors.streams import PartedStream, traced

@@ -43,12 +43,20 @@ _OTHERWISE: Mapping[type[RawContract], str] = {
     Transactions: f". {_IF_NOT_UNIQUE}",
     Positions: ", or export one row per security, not per lot.",
 }
+_MOST_PROBLEMS = 5
 _DIGEST_DIGITS = 12
 _KEY_DIGITS = 20
 
 
 class StatementError(ValueError):
     """A statement cannot be read; the message names the places in it and says what to do."""
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise a StatementError that tells the first of the problems, if there are any."""
+    if problems:
+        more = len(problems) - _MOST_PROBLEMS
+        raise StatementError(" ".join(problems[:_MOST_PROBLEMS]) + (f" And {more} more." if more > 0 else ""))
 
 
 @dataclass(frozen=True)
