@@ -15,7 +15,8 @@ from bentleybot_assets.connectors.portfolio.csv_mapping import mapping_of
 from bentleybot_assets.connectors.portfolio.csv_tables import Account, read
 from bentleybot_assets.connectors.portfolio.files import Files, FilesInstitution
 from bentleybot_assets.connectors.portfolio.statements import Statement
-from bentleybot_assets.contracts.raw.portfolio import ACCOUNT_KINDS, CURRENCY_PATTERN
+from bentleybot_assets.contracts._base import CURRENCY_PATTERN
+from bentleybot_assets.contracts.raw.portfolio import ACCOUNT_KINDS
 
 
 class CsvInstitution(FilesInstitution):

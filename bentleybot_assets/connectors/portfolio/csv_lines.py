@@ -17,8 +17,7 @@ from decimal import Decimal
 
 from bentleybot_assets.connectors.portfolio.csv_mapping import ANY_OTHER, CsvMapping
 from bentleybot_assets.connectors.portfolio.statements import StatementError
-from bentleybot_assets.contracts._base import SYMBOL_PATTERN
-from bentleybot_assets.contracts.raw.portfolio import CURRENCY_PATTERN
+from bentleybot_assets.contracts._base import CURRENCY_PATTERN, SYMBOL_PATTERN
 
 
 class CellError(ValueError):

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 from bentleybot_assets.connectors.portfolio.ofx_tree import Element
-from bentleybot_assets.contracts.raw.portfolio import CURRENCY_PATTERN
+from bentleybot_assets.contracts._base import CURRENCY_PATTERN
 
 _SESSION = "about the download, not the account"
 _REQUEST = "number of the request that was answered"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,19 @@ import pytest
 from airbyte_cdk.models import AirbyteErrorTraceMessage, AirbyteMessage, AirbyteStateMessage
 
 from bentleybot_assets.connectors.portfolio.source import PortfolioSource
+from bentleybot_assets.contracts.raw._base import RawContract
+from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
+from bentleybot_assets.core.audit import audit
+from bentleybot_assets.resources.airbyte.records import normalise
 from bentleybot_assets_tests.connectors.market.protocol import error_of, read, records_of, states_of
 
-STREAMS = ("accounts", "balances", "positions", "transactions")
+CONTRACTS: Mapping[str, type[RawContract]] = {
+    "accounts": Accounts,
+    "balances": Balances,
+    "positions": Positions,
+    "transactions": Transactions,
+}
+STREAMS = tuple(CONTRACTS)
 KEYS = {
     "accounts": ("institution", "account"),
     "balances": ("institution", "account", "currency", "event_at"),
@@ -24,12 +35,28 @@ KEYS = {
 PROVENANCE = {"available_at", "is_modelled", "fetched_at", "source", "source_version"}
 
 
-def recorded(name: str) -> Path:
-    """A recorded OFX file; skips the test where there is none."""
-    file = Path(os.environ.get("BENTLEYBOT_FIXTURES", "../shared/fixtures")) / "ofx" / name
+def recorded(name: str, folder: str = "ofx") -> Path:
+    """A recorded file; skips the test where there is none."""
+    file = Path(os.environ.get("BENTLEYBOT_FIXTURES", "../shared/fixtures")) / folder / name
     if not file.is_file():
         pytest.skip(f"the recording {name} is not there; set BENTLEYBOT_FIXTURES to the recordings' folder")
     return file
+
+
+def recorded_answer(folder: str, name: str) -> Any:
+    """A recorded answer of an API."""
+    return json.loads(recorded(f"{name}.json", folder).read_text())
+
+
+def assert_it_fits_the_raw_tables(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Each stream has records, and all have exactly the columns of its contract, and good values."""
+    for stream, contract in CONTRACTS.items():
+        told = records[stream]
+        assert told
+        assert {tuple(record) for record in told} == {tuple(contract.polars_schema())}
+        frame, undeclared = normalise(contract, told)
+        outcome = audit(contract, frame)
+        assert (undeclared, outcome.faults, outcome.quarantined_rows) == (set(), (), 0)
 
 
 class Desk:

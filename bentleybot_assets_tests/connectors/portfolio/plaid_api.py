@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from bentleybot_assets_tests.connectors.api import Answer, Asked
 
@@ -18,14 +13,6 @@ ENTRY = {"name": "Bank", "kind": "plaid", "products": ["transactions", "investme
 
 NOTHING: dict[str, Any] = {"added": [], "modified": [], "removed": []}
 ITEM = {"item_id": "item", "institution_id": "ins_3", "error": None, "webhook": "https://example.com"}
-
-
-def recorded(name: str) -> Any:
-    """One of Plaid's documented answers; skips the test where the recordings are not there."""
-    file = Path(os.environ.get("BENTLEYBOT_FIXTURES", "../shared/fixtures")) / "plaid" / f"{name}.json"
-    if not file.is_file():
-        pytest.skip(f"the recording {file.name} is not there; set BENTLEYBOT_FIXTURES to the recordings' folder")
-    return json.loads(file.read_text())
 
 
 def account(account_id: str = "checking", kind: str = "depository", subtype: str | None = "checking", **more: Any):

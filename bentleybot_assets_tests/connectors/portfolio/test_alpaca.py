@@ -3,124 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from airbyte_cdk.models import FailureType
 
-from bentleybot_assets.connectors.portfolio.source import PortfolioSource
-from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
-from bentleybot_assets.core.audit import audit
-from bentleybot_assets.resources.airbyte.records import normalise
-from bentleybot_assets_tests.connectors.api import Answer, Api, Asked, api
-from bentleybot_assets_tests.connectors.market.protocol import LOGGER
+from bentleybot_assets_tests.connectors.api import Answer, Api, api
 from bentleybot_assets_tests.connectors.portfolio.accounted import lost
-from bentleybot_assets_tests.connectors.portfolio.desk import STREAMS, Desk
-from bentleybot_assets_tests.connectors.standards import Standards, pytest_generate_tests
-
-__all__ = ["TestPortfolioSourceOnAlpaca", "pytest_generate_tests"]
-
-CONTRACTS = {"accounts": Accounts, "balances": Balances, "positions": Positions, "transactions": Transactions}
-SECRETS = {"key_id": "PKIDENTIFIER", "secret_key": "alpaca-says-hush"}
-ENTRY = {"name": "Broker", "kind": "alpaca", **SECRETS}
-PAGE = 100
-
-
-def recorded(name: str) -> Any:
-    """One of the answers recorded by Alpaca's own client; skips the test where the recordings are not there."""
-    file = Path(os.environ.get("BENTLEYBOT_FIXTURES", "../shared/fixtures")) / "alpaca" / f"{name}.json"
-    if not file.is_file():
-        pytest.skip(f"the recording {file.name} is not there; set BENTLEYBOT_FIXTURES to the recordings' folder")
-    return json.loads(file.read_text())
-
-
-def position(**more: Any) -> dict[str, Any]:
-    return {
-        "asset_id": "a1",
-        "symbol": "FND",
-        "asset_class": "us_equity",
-        "side": "long",
-        "qty": "3",
-        "current_price": "10",
-        "market_value": "30",
-        "cost_basis": "24.5",
-        **more,
-    }
-
-
-def fill(identity: str, **more: Any) -> dict[str, Any]:
-    return {
-        "id": identity,
-        "activity_type": "FILL",
-        "transaction_time": "2024-02-20T15:00:00.123456789Z",
-        "type": "fill",
-        "side": "buy",
-        "symbol": "FND",
-        "qty": "3",
-        "price": "10.1",
-        "order_id": "o",
-        **more,
-    }
-
-
-def other(identity: str, kind: str, **more: Any) -> dict[str, Any]:
-    return {
-        "id": identity,
-        "activity_type": kind,
-        "date": "2024-02-20",
-        "net_amount": "5.5",
-        "status": "executed",
-        **more,
-    }
-
-
-@dataclass
-class Account:
-    """What the account shows, and how Alpaca answers about it; activities in the order of their ids."""
-
-    account: dict[str, Any] = field(
-        default_factory=lambda: {
-            "id": "acc",
-            "account_number": "PA1",
-            "currency": "USD",
-            "status": "ACTIVE",
-            "cash": "-50.25",
-            "equity": "1000",
-            "buying_power": "2000",
-        }
-    )
-    positions: list[dict[str, Any]] = field(default_factory=lambda: [position()])
-    activities: list[dict[str, Any]] = field(default_factory=list)
-    instead: dict[str, Answer] = field(default_factory=dict)
-
-    def answer(self, asked: Asked) -> Answer:
-        """As Alpaca would."""
-        if asked.path in self.instead:
-            return self.instead[asked.path]
-        if (asked.headers["apca-api-key-id"], asked.headers["apca-api-secret-key"]) != tuple(SECRETS.values()):
-            return Answer({"code": 40110000, "message": "request is not authorized"}, 401)
-        return Answer(
-            {
-                "/v2/account": lambda: self.account,
-                "/v2/positions": lambda: self.positions,
-                "/v2/account/activities": lambda: self._page(asked.query),
-            }[asked.path]()
-        )
-
-    def _page(self, query: Any) -> list[dict[str, Any]]:
-        ids = [activity["id"] for activity in self.activities]
-        first = ids.index(query["page_token"]) + 1 if "page_token" in query else 0
-        inside = [
-            activity
-            for activity in self.activities[first:]
-            if activity.get("transaction_time", activity.get("date", "9999"))[:10] >= query["after"]
-        ]
-        assert query["direction"] == "asc"
-        return inside[: int(query["page_size"])]
+from bentleybot_assets_tests.connectors.portfolio.alpaca_api import ENTRY, PAGE, Account, fill, other, position
+from bentleybot_assets_tests.connectors.portfolio.desk import Desk, recorded_answer
 
 
 @pytest.fixture
@@ -142,8 +34,8 @@ def desk(alpaca: Api) -> Desk:
 @pytest.fixture
 def documented(account: Account, waits: list[float]) -> Account:
     """The recorded answers of Alpaca's own client."""
-    account.account, account.positions = recorded("account"), recorded("positions")
-    account.activities = recorded("activities_page1") + recorded("activities_page2")
+    account.account, account.positions = recorded_answer("alpaca", "account"), recorded_answer("alpaca", "positions")
+    account.activities = recorded_answer("alpaca", "activities_page1") + recorded_answer("alpaca", "activities_page2")
     return account
 
 
@@ -220,17 +112,6 @@ def test_every_recorded_field_is_kept_or_ignored_on_purpose(documented, desk):
 # --- what is read ---------------------------------------------------------------------------------------------------
 
 
-def test_what_is_delivered_fits_the_raw_tables(account, desk):
-    account.activities = [fill("1"), other("2", "DIV", symbol="FND", qty="3"), other("3", "CSW", net_amount="-9")]
-    for stream, records in desk.sync().items():
-        contract = CONTRACTS[stream]
-        assert records
-        assert {tuple(record) for record in records} == {tuple(contract.polars_schema())}
-        frame, undeclared = normalise(contract, records)
-        outcome = audit(contract, frame)
-        assert (undeclared, outcome.faults, outcome.quarantined_rows) == (set(), (), 0)
-
-
 def test_records_say_whether_the_account_is_paper_or_live(alpaca):
     for environment in ("paper", "live"):
         desk = Desk({**ENTRY, "base_url": alpaca.url, "environment": environment})
@@ -301,13 +182,6 @@ def test_an_activity_of_the_exchange_s_day_is_true_from_that_day_s_midnight(acco
     records = told(desk)
     assert (records["1"]["event_at"], records["1"]["posted_date"]) == ("2024-02-20T05:00:00Z", "2024-02-20")
     assert records["2"]["transacted_date"] == "2024-02-20"
-
-
-@pytest.mark.parametrize("day", ["2024-02-20", "2024-03-01", "2024-03-05"])
-def test_nothing_is_known_before_it_was_true(account, desk, day):
-    account.activities = [other("1", "DIV", date=day), fill("2", transaction_time=f"{day}T20:00:00Z")]
-    records = desk.sync()
-    assert all(told["event_at"] <= told["available_at"] for stream in STREAMS for told in records[stream])
 
 
 def test_all_pages_are_read(alpaca, account, desk):
@@ -405,12 +279,6 @@ def test_a_field_that_is_retyped_or_missing_is_named(account, desk, waits, retyp
 # --- STATE ----------------------------------------------------------------------------------------------------------
 
 
-def test_two_reads_agree(alpaca, account):
-    account.activities = [fill("1"), other("2", "DIV")]
-    first, second = (Desk({**ENTRY, "base_url": alpaca.url}).sync() for _ in range(2))
-    assert first == second
-
-
 def test_going_on_from_any_state_loses_and_repeats_nothing(alpaca, account):
     activities = [other(str(number), "CSD", date=f"2024-02-{20 + number}") for number in range(5)]
     for stop in range(6):
@@ -420,38 +288,3 @@ def test_going_on_from_any_state_loses_and_repeats_nothing(alpaca, account):
         account.activities = activities
         desk.sync("transactions")
         assert [record["transaction"] for record in desk.told["transactions"]] == ["0", "1", "2", "3", "4"]
-
-
-@pytest.mark.parametrize("stream", STREAMS)
-def test_a_state_from_the_future_yields_no_record_and_no_crash(account, desk, stream):
-    account.activities = [fill("1")]
-    desk.sync(stream)
-    for state in desk.states:
-        state.stream.stream_state.marks["Broker"]["fetched_at"] = "2999-01-01T00:00:00Z"
-    assert desk.sync(stream) == {name: [] for name in STREAMS}
-    assert desk.error is None
-
-
-def test_no_secret_appears_in_any_message(alpaca, waits, caplog, capfd):
-    alpaca.answer = lambda asked: Answer({"message": json.dumps(dict(asked.headers))}, 403)
-    desk = Desk({**ENTRY, "base_url": alpaca.url})
-    desk.sync()
-    status = PortfolioSource().check(LOGGER, desk.config)
-    said = f"{desk.messages} {status.message} {desk.error} {caplog.text} {capfd.readouterr()}"
-    assert "refuses the API key" in said
-    assert [secret for secret in SECRETS.values() if secret in said] == []
-
-
-class TestPortfolioSourceOnAlpaca(Standards):
-    connector = PortfolioSource
-    scenarios: ClassVar = {
-        "alpaca": ({"mode": "institutions", "institutions": [{**ENTRY}]}, True),
-        "refused": ({"mode": "institutions", "institutions": [{**ENTRY, "secret_key": "another"}]}, False),
-    }
-
-    @pytest.fixture(autouse=True, scope="class")
-    def served(self):
-        with api(Account(activities=[fill("1"), other("2", "DIV")]).answer) as alpaca:
-            for config, _ in self.scenarios.values():
-                config["institutions"][0]["base_url"] = alpaca.url
-            yield

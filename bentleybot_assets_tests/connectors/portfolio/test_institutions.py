@@ -10,16 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentleybot_assets.connectors.portfolio.institutions import record
-from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
+from bentleybot_assets.contracts.raw.portfolio import Positions, Transactions
 from bentleybot_assets.core.audit import audit
 from bentleybot_assets.resources.airbyte.records import normalise
 from bentleybot_assets.warehouse.base import Warehouse
 from bentleybot_assets.warehouse.mysql.warehouse import MySqlWarehouse
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-from bentleybot_assets_tests.connectors.portfolio.desk import Desk
+from bentleybot_assets_tests.connectors.portfolio.desk import CONTRACTS, Desk
 from bentleybot_assets_tests.connectors.portfolio.ofx_files import bank, broker, ofx, transaction
 
-CONTRACTS = {"accounts": Accounts, "balances": Balances, "positions": Positions, "transactions": Transactions}
 LONG = "".join(f"{number:05d}" for number in range(60))
 """300 characters, no two stretches alike."""
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from airbyte_cdk.models import FailureType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bentleybot_assets.connectors.portfolio.source import PortfolioSource
-from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
-from bentleybot_assets.core.audit import audit
-from bentleybot_assets.resources.airbyte.records import normalise
 from bentleybot_assets_tests.connectors.api import Answer, Api, Asked, api
-from bentleybot_assets_tests.connectors.market.protocol import LOGGER
 from bentleybot_assets_tests.connectors.portfolio.accounted import lost
-from bentleybot_assets_tests.connectors.portfolio.desk import STREAMS, Desk
+from bentleybot_assets_tests.connectors.portfolio.desk import Desk, recorded_answer
 from bentleybot_assets_tests.connectors.portfolio.plaid_api import (
     ENTRY,
     ITEM,
@@ -31,17 +25,12 @@ from bentleybot_assets_tests.connectors.portfolio.plaid_api import (
     account,
     error,
     holding,
-    recorded,
     removal,
     security,
     trade,
     transaction,
 )
-from bentleybot_assets_tests.connectors.standards import Standards, pytest_generate_tests
 
-__all__ = ["TestPortfolioSourceOnPlaid", "pytest_generate_tests"]
-
-CONTRACTS = {"accounts": Accounts, "balances": Balances, "positions": Positions, "transactions": Transactions}
 IMAGES = ("logo_url", "personal_finance_category_icon_url")
 
 
@@ -65,11 +54,11 @@ def desk(plaid: Api) -> Desk:
 def documented(plaid: Api, waits: list[float]) -> Api:
     """Plaid with its documented answers; nothing is new after the first sync."""
     answers = {
-        "/accounts/get": recorded("accounts_get"),
-        "/accounts/balance/get": recorded("accounts_balance_get"),
-        "/investments/holdings/get": recorded("investments_holdings_get"),
-        "/investments/transactions/get": recorded("investments_transactions_get"),
-        "/transactions/sync": recorded("transactions_sync"),
+        "/accounts/get": recorded_answer("plaid", "accounts_get"),
+        "/accounts/balance/get": recorded_answer("plaid", "accounts_balance_get"),
+        "/investments/holdings/get": recorded_answer("plaid", "investments_holdings_get"),
+        "/investments/transactions/get": recorded_answer("plaid", "investments_transactions_get"),
+        "/transactions/sync": recorded_answer("plaid", "transactions_sync"),
     }
 
     def answer(asked: Asked) -> Answer:
@@ -153,7 +142,9 @@ def test_transactions_of_the_documentation_have_our_sign_and_the_pending_one_s_k
 def test_every_field_of_the_documentation_is_kept_or_ignored_on_purpose(documented, desk):
     records = desk.sync()
     accounts = {"account_id": "account", "name": "name", "balances.iso_currency_code": "currency"}
-    for delivered, record in zip(recorded("accounts_get")["accounts"], records["accounts"], strict=True):
+    for delivered, record in zip(
+        recorded_answer("plaid", "accounts_get")["accounts"], records["accounts"], strict=True
+    ):
         without_amounts = {**delivered, "balances": {"iso_currency_code": "USD"}}  # a stream of their own
         assert lost(without_amounts, record, accounts) == []
     balances = {
@@ -162,10 +153,12 @@ def test_every_field_of_the_documentation_is_kept_or_ignored_on_purpose(document
         "limit": "credit_limit",
         "iso_currency_code": "currency",
     }
-    for delivered, record in zip(recorded("accounts_balance_get")["accounts"], records["balances"], strict=True):
+    for delivered, record in zip(
+        recorded_answer("plaid", "accounts_balance_get")["accounts"], records["balances"], strict=True
+    ):
         assert lost(delivered["balances"], record, balances) == []
 
-    answer = recorded("investments_holdings_get")
+    answer = recorded_answer("plaid", "investments_holdings_get")
     securities = {security["security_id"]: security for security in answer["securities"]}
     in_columns = {"security.security_id": "security", "security.name": "name", "security.ticker_symbol": "symbol"}
     holdings = {
@@ -185,7 +178,7 @@ def test_every_field_of_the_documentation_is_kept_or_ignored_on_purpose(document
 
     by_key = {record["transaction"]: record for record in records["transactions"]}
     shared = {"account_id": "account", "amount": "amount", "iso_currency_code": "currency", "name": "narrative"}
-    answer = recorded("transactions_sync")
+    answer = recorded_answer("plaid", "transactions_sync")
     for delivered in answer["added"] + answer["modified"]:
         record = by_key[delivered["pending_transaction_id"] or delivered["transaction_id"]]
         category = delivered["personal_finance_category"]
@@ -204,7 +197,7 @@ def test_every_field_of_the_documentation_is_kept_or_ignored_on_purpose(document
         }
         assert lost(delivered, record, columns, (*IMAGES, "pending", "primary")) == []
 
-    answer = recorded("investments_transactions_get")
+    answer = recorded_answer("plaid", "investments_transactions_get")
     securities = {security["security_id"]: security for security in answer["securities"]}
     columns = {
         **shared,
@@ -230,7 +223,7 @@ def test_fields_around_the_documentation_s_lists_are_all_known(documented, desk,
 
 
 def test_a_login_that_the_documentation_calls_required_is_told_with_its_remedy(item, desk):
-    item.instead["/accounts/get"] = Answer(recorded("error_item_login_required"), 400)
+    item.instead["/accounts/get"] = Answer(recorded_answer("plaid", "error_item_login_required"), 400)
     desk.sync("accounts")
     assert desk.error.failure_type is FailureType.config_error
     assert "ITEM_LOGIN_REQUIRED: The login credentials for this Item have changed." in desk.error.message
@@ -238,18 +231,6 @@ def test_a_login_that_the_documentation_calls_required_is_told_with_its_remedy(i
 
 
 # --- what is read ---------------------------------------------------------------------------------------------------
-
-
-def test_what_is_delivered_fits_the_raw_tables(item, desk):
-    item.updates = [{"added": [transaction("a", pending=True), transaction("b", twin="z")], "removed": [removal("c")]}]
-    item.trades = [trade("t")]
-    for stream, records in desk.sync().items():
-        contract = CONTRACTS[stream]
-        assert {tuple(record) for record in records} == {tuple(contract.polars_schema())}
-        frame, undeclared = normalise(contract, records)
-        outcome = audit(contract, frame)
-        assert (undeclared, outcome.faults, outcome.quarantined_rows) == (set(), (), 0)
-        assert {record["source"] for record in records} == {"plaid production"}
 
 
 @pytest.mark.parametrize(
@@ -271,24 +252,14 @@ def test_an_account_s_kind_follows_its_type_and_subtype(item, desk, kind, subtyp
     assert told(desk, "accounts")["it"]["kind"] == ours
 
 
-@pytest.mark.parametrize("day", ["2024-02-10", "2024-03-01", "2024-03-05"])
-def test_nothing_is_known_before_it_was_true_or_posted(item, desk, day):
-    item.updates = [
-        {
-            "added": [
-                transaction("a", date=day),
-                transaction("b", date=day, authorized_date=day),
-                transaction("c", date=day, datetime=f"{day}T15:00:00Z", authorized_datetime=f"{day}T14:00:00Z"),
-            ]
-        }
-    ]
-    item.trades = [trade("t", date=day)]
-    records = desk.sync()
-    assert all(told["event_at"] <= told["available_at"] for stream in STREAMS for told in records[stream])
-    shown = {told["transaction"]: (told["event_at"], told["available_at"]) for told in records["transactions"]}
-    if day == "2024-02-10":
-        assert shown["a"] == ("2024-02-09T00:00:00Z", "2024-02-11T00:00:00Z")
-        assert shown["c"] == ("2024-02-10T14:00:00Z", "2024-02-11T15:00:00Z")
+def test_a_transaction_is_true_when_it_was_made_and_known_when_it_was_posted(item, desk):
+    made_and_posted_at = {"datetime": "2024-02-10T15:00:00Z", "authorized_datetime": "2024-02-10T14:00:00Z"}
+    item.updates = [{"added": [transaction("a"), transaction("b", **made_and_posted_at)]}]
+    shown = {key: (record["event_at"], record["available_at"]) for key, record in told(desk).items()}
+    assert shown == {
+        "a": ("2024-02-09T00:00:00Z", "2024-02-11T00:00:00Z"),
+        "b": ("2024-02-10T14:00:00Z", "2024-02-11T15:00:00Z"),
+    }
 
 
 def test_an_unchanged_account_is_told_once_and_a_changed_one_again(item, desk):
@@ -740,12 +711,6 @@ def test_another_institution_is_read_although_plaid_refuses_one(plaid, item):
 # --- STATE ----------------------------------------------------------------------------------------------------------
 
 
-def test_two_reads_agree(plaid, item):
-    item.updates, item.trades = [{"added": [transaction("a")]}], [trade("t")]
-    first, second = (Desk({**ENTRY, "base_url": plaid.url}).sync() for _ in range(2))
-    assert first == second
-
-
 def test_going_on_from_any_state_loses_and_repeats_nothing(plaid, item):
     """Syncs of one log, one of them interrupted after each STATE: what is true in the end is the same."""
     log = [PENDING, {"added": [transaction("a")]}, POSTED, {"modified": [transaction("a", amount=2)]}]
@@ -762,44 +727,3 @@ def test_going_on_from_any_state_loses_and_repeats_nothing(plaid, item):
         assert len(keys) == len(set(keys))
         outcomes.append({key: (record["status"], record["amount"]) for key, record in desk.current().items()})
     assert all(outcome == outcomes[0] for outcome in outcomes)
-
-
-@pytest.mark.parametrize("stream", STREAMS)
-def test_a_state_from_the_future_yields_no_record_and_no_crash(plaid, item, desk, stream):
-    item.updates, item.trades = [{"added": [transaction("a")]}], [trade("t")]
-    desk.sync(stream)
-    before = copy.deepcopy(desk.states)
-    for state in desk.states:
-        state.stream.stream_state.marks["Bank"]["fetched_at"] = "2999-01-01T00:00:00Z"
-    assert desk.sync(stream) == {name: [] for name in STREAMS}
-    assert desk.error is None
-    assert before
-
-
-def test_no_secret_appears_in_any_message(plaid, item, waits, caplog, capfd):
-    def leaky(asked: Asked) -> Answer:
-        echo = " ".join([*SECRETS.values(), json.dumps(dict(asked.headers))])
-        return Answer(error("NEW", message=echo), 400)
-
-    plaid.answer = leaky
-    desk = Desk({**ENTRY, "base_url": plaid.url})
-    desk.sync()
-    status = PortfolioSource().check(LOGGER, desk.config)
-    said = f"{desk.messages} {status.message} {desk.error} {caplog.text} {capfd.readouterr()}"
-    assert "Plaid refuses this (NEW" in said
-    assert [secret for secret in SECRETS.values() if secret in said] == []
-
-
-class TestPortfolioSourceOnPlaid(Standards):
-    connector = PortfolioSource
-    scenarios: ClassVar = {
-        "plaid": ({"mode": "institutions", "institutions": [{**ENTRY}]}, True),
-        "refused": ({"mode": "institutions", "institutions": [{**ENTRY, "secret": "another"}]}, False),
-    }
-
-    @pytest.fixture(autouse=True, scope="class")
-    def served(self):
-        with api(Item(updates=[PENDING, POSTED], trades=[trade("t")]).answer) as plaid:
-            for config, _ in self.scenarios.values():
-                config["institutions"][0]["base_url"] = plaid.url
-            yield
