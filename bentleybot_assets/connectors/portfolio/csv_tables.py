@@ -220,7 +220,7 @@ class _Table:
         content = {
             "account": self._account_of(line),
             "security": security,
-            "sub_account": line.meaning("sub_account", "cash"),
+            "sub_account": line.meaning("sub_account", "other"),
             "symbol": None if kind == "cash" else line.symbol(),
             "name": line.text("name"),
             "kind": kind,

@@ -284,7 +284,7 @@ def test_an_american_broker_s_positions_are_dated_by_the_name_of_their_file():
     assert told(shares) == {
         "account": "42",
         "security": "KO",
-        "sub_account": "cash",
+        "sub_account": "other",
         "symbol": "KO",
         "name": "COCA COLA CO",
         "kind": "equity",

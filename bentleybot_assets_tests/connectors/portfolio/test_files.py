@@ -133,7 +133,7 @@ def test_a_position_that_is_told_twice_is_told_with_its_lines_and_a_remedy(folde
     file = {"path": str(folder), "mapping": mapping, "account": "7", "account_kind": "brokerage"}
     desk = Desk({"name": "Bank", "kind": "csv", "files": [file]})
     desk.sync("positions")
-    assert "line 2 and line 3 tell different things of the same one of positions, 7, KO, cash" in desk.error.message
+    assert "line 2 and line 3 tell different things of the same one of positions, 7, KO, other" in desk.error.message
     assert "Delete the wrong one from the file, or export one row per security, not per lot." in desk.error.message
 
 
