@@ -165,24 +165,18 @@ def news(
         fetched_at: when the statements were read.
     """
     told: Mapping[str, str] = mark["told"] if mark else {}
-    latest = _latest(contract, statements, mark)
-    now: dict[str, str] = {}
-    records: list[tuple[datetime, Record]] = []
-    pending = {}
-    for key, (row, version) in latest.items():
-        event_at = row.event_at or fetched_at
-        if contract is not Accounts and (row.posted_at or event_at).date() < start:
-            continue
-        now[key] = _digest(row)
-        if row.content.get("status") == "pending":
-            pending[key] = {
-                "event_at": event_at.isoformat(),
-                "content": row.content,
-                "extra": row.extra,
-                "version": version,
-            }
-        if told.get(key) != now[key]:
-            made = record(
+    latest = {
+        key: (row, version, row.event_at or fetched_at)
+        for key, (row, version) in _latest(contract, statements, mark).items()
+        if contract is Accounts or (row.posted_at or row.event_at or fetched_at).date() >= start
+    }
+    now = {key: _digest(row) for key, (row, _, _) in latest.items()}
+    if contract is Positions:
+        told = _without_changed_holdings(told, now)
+    records = [
+        (
+            event_at,
+            record(
                 contract,
                 row.extra,
                 institution=institution,
@@ -190,14 +184,38 @@ def news(
                 **knowledge_time(event_at, fetched_at, is_history=mark is None, posted_at=row.posted_at),
                 source=source,
                 source_version=version,
-            )
-            records.append((event_at, made))
+            ),
+        )
+        for key, (row, version, event_at) in latest.items()
+        if told.get(key) != now[key]
+    ]
     records.sort(key=itemgetter(0))
+    pending = {
+        key: {"event_at": event_at.isoformat(), "content": row.content, "extra": row.extra, "version": version}
+        for key, (row, version, event_at) in latest.items()
+        if row.content.get("status") == "pending"
+    }
     return _one_of_each_instant(contract, [made for _, made in records]), {
         "fetched_at": iso(fetched_at),
         "told": {**told, **now},
         "pending": pending,
     }
+
+
+def _without_changed_holdings(told: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """What was told of positions, but for what an account held at an instant of which now something else is told.
+
+    That is told again as a whole: what it leaves out is not held.
+    """
+
+    def holdings(key: str) -> tuple[str, str]:
+        account, *_, at = json.loads(key)
+        return account, at
+
+    told_now = {holdings(key) for key in now}
+    gone = {holdings(key) for key in told.keys() - now.keys()} & told_now
+    changed = gone | {holdings(key) for key in now if told.get(key) != now[key]}
+    return {key: digest for key, digest in told.items() if holdings(key) not in changed}
 
 
 def _one_of_each_instant(contract: type[RawContract], records: Iterable[Record]) -> list[Record]:

@@ -71,8 +71,8 @@ class Balances(RawContract):
 class Positions(RawContract):
     """Holdings as delivered by the portfolio connection, each true at event_at: an append-only log.
 
-    All that an account holds at one event_at is told together. What it does not hold any more is told by APIs, once,
-    with the quantity 0; files leave it out.
+    All that an account holds at one event_at is told together, and all again when something of it changed; what is not
+    told then is not held. APIs besides tell once, with the quantity 0, what is not held any more.
     """
 
     _rules = TableRules(

@@ -228,6 +228,42 @@ def test_of_balances_that_are_dated_ahead_the_last_is_told_once():
     assert read_news(statements, mark, NOW + timedelta(hours=1), contract=Balances)[0] == []
 
 
+def held(*positions: tuple[str, int], on: date = date(2024, 3, 1), file: str = "held.csv") -> Statement:
+    """A file that tells what an account holds on a day."""
+    mapping = {
+        "stream": "positions",
+        "columns": {"as_of": "Day", "security": "Name", "quantity": "Units"},
+        "constants": {"currency": "USD"},
+    }
+    return read_statement(
+        file,
+        "\n".join(["Day,Name,Units", *(f"{on},{name},{units}" for name, units in positions)]).encode(),
+        lambda name, content: read(
+            name, content, mapping_of(mapping, "files[0]"), Account("7", None, "brokerage", None)
+        ),
+    )
+
+
+def test_what_is_held_is_told_whole_whenever_something_of_it_changed():
+    def positions(*statements: Statement, mark: Mark | None, hours: int) -> tuple[list[tuple[str, ...]], Mark]:
+        records, mark = read_news(statements, mark, NOW + timedelta(hours=hours), contract=Positions)
+        return [(record["event_at"][8:13], record["security"], record["quantity"]) for record in records], mark
+
+    yesterday = held(("A", 9), on=date(2024, 2, 29), file="before.csv")
+    told, mark = positions(yesterday, held(("A", 1), ("B", 2)), mark=None, hours=0)
+    assert told == [("29T23", "A", 9.0), ("01T08", "A", 1.0), ("01T08", "B", 2.0)]
+    told, mark = positions(yesterday, held(("A", 1), ("B", 2)), mark=mark, hours=1)
+    assert told == []
+    told, mark = positions(yesterday, held(("A", 1), ("B", 5)), mark=mark, hours=2)
+    assert told == [("01T10", "A", 1.0), ("01T10", "B", 5.0)]
+    told, mark = positions(yesterday, held(("A", 1)), mark=mark, hours=3)
+    assert told == [("01T11", "A", 1.0)]
+    told, mark = positions(held(("A", 1)), mark=mark, hours=4)
+    assert told == []
+    told, mark = positions(yesterday, held(("A", 1)), mark=mark, hours=5)
+    assert told == []
+
+
 DAY_AHEAD = st.dates(date(2024, 2, 27), date(2024, 3, 5))
 
 
