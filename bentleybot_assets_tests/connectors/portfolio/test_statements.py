@@ -228,6 +228,12 @@ def test_of_balances_that_are_dated_ahead_the_last_is_told_once():
     assert read_news(statements, mark, NOW + timedelta(hours=1), contract=Balances)[0] == []
 
 
+def test_of_balances_that_are_dated_ahead_each_amount_is_told():
+    ahead = "<LEDGERBAL><BALAMT>5<DTASOF>20240302</LEDGERBAL><AVAILBAL><BALAMT>4<DTASOF>20240303</AVAILBAL>"
+    (told,), _ = read_news([read_ofx(ofx(bank(balances=ahead)).encode())], contract=Balances)
+    assert (told["event_at"], told["current"], told["available"]) == ("2024-03-01T08:00:00Z", 5.0, 4.0)
+
+
 def held(*positions: tuple[str, int], on: date = date(2024, 3, 1), file: str = "held.csv") -> Statement:
     """A file that tells what an account holds on a day."""
     mapping = {
