@@ -23,6 +23,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import yaml
@@ -33,6 +34,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secre
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from bentleybot_assets.connectors.feeds import ConfigError, Record, TransientError
+from bentleybot_assets.connectors.patience import BusyError
 
 # The cdk logs requests with their headers, and refusals as they came, which may repeat a secret. What matters of them
 # is in the exception.
@@ -80,6 +82,7 @@ class Manifest:
 
         Raises:
             ConfigError: the API refuses what it is asked; the message names the setting to mend.
+            BusyError: it limits the rate of requests, and waiting did not help or would take too long.
             TransientError: it did not answer, or not what it documents, and asking again did not help.
         """
         defaults = {name: schema["default"] for name, schema in self.settings.items() if "default" in schema}
@@ -93,10 +96,13 @@ class Manifest:
         (asked,) = (offered for offered in source.streams(config) if offered.name == stream)
         records: list[Record] = []
         times: Counter[str] = Counter()
+        statuses: list[int] = []
         try:
             for partition in asked.generate_partitions():
+                session = partition._retriever.requester._http_client._session  # noqa: SLF001
                 # Keys in headers of our own would be sent along to wherever a redirect leads.
-                partition._retriever.requester._http_client._session.max_redirects = 0  # noqa: SLF001
+                session.max_redirects = 0
+                session.hooks["response"].append(lambda answer, **_: statuses.append(answer.status_code))
                 for record in partition.read():
                     content = json.dumps(record.data, sort_keys=True, default=str)
                     times[content] += 1
@@ -108,14 +114,15 @@ class Manifest:
                     records.append(dict(record.data))
         except AirbyteTracedException as problem:
             # Not from it: its text is not rid of secrets.
-            raise _problem(stream, problem) from None
+            raise _problem(stream, problem, is_limited=statuses[-1:] == [HTTPStatus.TOO_MANY_REQUESTS]) from None
         return records
 
 
-def _problem(stream: str, problem: AirbyteTracedException) -> ConfigError | TransientError:
+def _problem(stream: str, problem: AirbyteTracedException, *, is_limited: bool) -> ConfigError | TransientError:
     """What the cdk could not read, in our terms."""
+    transient = BusyError if is_limited else TransientError
     gave_up = problem.__context__
     if isinstance(gave_up, BaseBackoffException):
-        return TransientError(filter_secrets(f"{stream}: {gave_up} Sync again later."))
+        return transient(filter_secrets(f"{stream}: {gave_up} Sync again later."))
     said = filter_secrets(f"{stream}: {problem.message}")
-    return TransientError(said) if problem.failure_type is FailureType.transient_error else ConfigError(said)
+    return transient(said) if problem.failure_type is FailureType.transient_error else ConfigError(said)

@@ -40,7 +40,7 @@ class BusyError(TransientError):
         retry_after: seconds that the server asks to wait; None if it did not say.
     """
 
-    def __init__(self, message: str, retry_after: float | None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -81,15 +81,17 @@ def _seconds(retry_after: str | None, now: datetime) -> float | None:
 class Patience:
     """Asks one server during one read.
 
-    A question that meets a passing error is asked again, up to four times in all. After three questions in a row
-    that failed all the same, or when the server stays busy, it is asked nothing more.
+    A question that meets a passing error is asked again. After three questions in a row that failed all the same, or
+    when the server stays busy, it is asked nothing more.
 
     Args:
         server: its name, for messages.
+        attempts: how often a question is asked at most; once if it is asked again by itself.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, attempts: int = _ATTEMPTS) -> None:
         self._server = server
+        self._attempts = attempts
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=_FAILURES,
             reset_timeout=_LONGER_THAN_A_READ_SECONDS,
@@ -121,14 +123,14 @@ class Patience:
         stamina.instrumentation.set_on_retry_hooks([])  # they would log what the error holds, secrets included
         for attempt in stamina.retry_context(
             on=self._wait,
-            attempts=_ATTEMPTS,
+            attempts=self._attempts,
             timeout=None,
             wait_initial=_FIRST_WAIT_SECONDS,
             wait_max=_LONGEST_WAIT_SECONDS,
             wait_jitter=_JITTER_SECONDS,
         ):
             if attempt.num > 1:
-                _logger.info("%s Attempt %d of %d.", self._last_said, attempt.num, _ATTEMPTS)
+                _logger.info("%s Attempt %d of %d.", self._last_said, attempt.num, self._attempts)
             with attempt:
                 return question()
         raise AssertionError  # the last attempt returns or raises

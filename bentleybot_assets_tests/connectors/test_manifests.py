@@ -13,6 +13,7 @@ from airbyte_cdk.sources.declarative.parsers.custom_code_compiler import Airbyte
 
 from bentleybot_assets.connectors.feeds import ConfigError, TransientError
 from bentleybot_assets.connectors.manifests import Manifest
+from bentleybot_assets.connectors.patience import BusyError
 from bentleybot_assets_tests.connectors.api import Answer, Api, Asked, api
 
 THINGS = [{"id": str(number)} for number in range(5)]
@@ -75,14 +76,14 @@ def test_a_limited_rate_is_waited_out_as_long_as_the_api_says(things, waits):
 
 def test_a_limited_rate_is_not_waited_out_for_ever(things, waits):
     things.answer = lambda _: Answer({}, 429, {"Retry-After": "7"})
-    with pytest.raises(TransientError, match=r"^things: Things limit the rate of requests\. Sync again later\.$"):
+    with pytest.raises(BusyError, match=r"^things: Things limit the rate of requests\. Sync again later\.$"):
         read(things)
     assert (len(things.asked), waits) == (4, [8, 8, 8])
 
 
 def test_a_wait_that_is_too_long_is_left_to_the_next_sync(things, waits):
     things.answer = lambda _: Answer({}, 429, {"Retry-After": "3600"})
-    with pytest.raises(TransientError, match="things: The rate limit wait time is longer"):
+    with pytest.raises(BusyError, match="things: The rate limit wait time is longer"):
         read(things)
     assert (len(things.asked), waits) == (1, [])
 
@@ -90,8 +91,9 @@ def test_a_wait_that_is_too_long_is_left_to_the_next_sync(things, waits):
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_server_in_trouble_is_asked_again_and_then_left(things, waits, status):
     things.answer = lambda _: Answer(b"<html>in trouble</html>", status)
-    with pytest.raises(TransientError, match=r"things: Things are in trouble\. Sync again later"):
+    with pytest.raises(TransientError, match=r"things: Things are in trouble\. Sync again later") as raised:
         read(things)
+    assert not isinstance(raised.value, BusyError)
     assert (len(things.asked), len(waits)) == (4, 3)
 
 

@@ -50,6 +50,16 @@ def test_four_attempts_are_all_and_the_failure_is_of_this_question_alone(waits):
     assert patience.ask(Server("answer")) == "answer"
 
 
+def test_a_question_that_is_asked_again_by_itself_is_asked_once_here(waits):
+    patience, server = Patience("It", attempts=1), Server(FAILS)
+    for _ in range(2):
+        with pytest.raises(TransientError, match=r"^The server fails\.$"):
+            patience.ask(server)
+    assert (server.asked, waits) == (2, [])
+    with pytest.raises(UnavailableError, match="lastly because: The server fails"):
+        patience.ask(server)
+
+
 @pytest.mark.parametrize("retry_after", ["7", "Fri, 19 Jan 2024 12:00:07 GMT"])
 def test_the_server_says_how_long_to_wait(waits, retry_after):
     busy = trouble("It", 429, {"retry-after": retry_after}, NOW)
