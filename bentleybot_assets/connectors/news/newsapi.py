@@ -38,7 +38,7 @@ class NewsApiFeed(PolledFeed):
     source = "newsapi/everything"
     source_version = "v2"
 
-    def ask(self, mark: Mark | None, now: datetime) -> tuple[list[Record], Mark]:
+    def ask(self, mark: Mark | None, now: datetime) -> tuple[list[Record], Mark, None]:
         """See :class:`PolledFeed`."""
         if mark is None:
             default = _MANIFEST.settings["history_days"]["default"]
@@ -59,7 +59,7 @@ class NewsApiFeed(PolledFeed):
         if taken_down:
             _logger.info("Feed %s: %d articles were taken down; they are left out.", self.name, taken_down)
         news, told = news_since((mark or {}).get("told", {}), articles.values(), Articles)
-        return sorted(news, key=lambda record: record["event_at"]), {"told": told}
+        return sorted(news, key=lambda record: record["event_at"]), {"told": told}, None
 
     def probe(self, now: datetime) -> None:
         """See :class:`PolledFeed`. Asks for articles of the future."""

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from typing import Any, ClassVar
 
-from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError, iso
+from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, TransientError, iso
 from bentleybot_assets.connectors.news.feed import NewsContract
+from bentleybot_assets.connectors.polling import ending_in, is_before_last_read
 
 _logger = logging.getLogger("airbyte.news")
 
@@ -40,8 +41,11 @@ class PolledFeed(ABC):
         self._clock = clock
 
     @abstractmethod
-    def ask(self, mark: Mark | None, now: datetime) -> tuple[list[Record], Mark]:
-        """The records after ``mark``, oldest first, and the new mark; it may leave out when the feed was read."""
+    def ask(self, mark: Mark | None, now: datetime) -> tuple[list[Record], Mark, str | None]:
+        """The records after ``mark``, oldest first; the new mark; and what could not be read, None if all could.
+
+        The mark may leave out when the feed was read.
+        """
 
     @abstractmethod
     def probe(self, now: datetime) -> None:
@@ -55,18 +59,14 @@ class PolledFeed(ABC):
     def read(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`~bentleybot_assets.connectors.news.feed.Feed`."""
         now = self._clock()
-        if mark is not None and iso(now) <= mark["fetched_at"]:
-            # Versions are told apart and ordered by when they were fetched.
-            _logger.warning(
-                "Feed %s was read at %s, and it is %s now: nothing is read before. If that is wrong, set the clock.",
-                self.name,
-                mark["fetched_at"],
-                iso(now),
-            )
+        if is_before_last_read(now, mark, f"Feed {self.name}", _logger):
             return (), mark
         with self._named():
-            records, new_mark = self.ask(mark, now)
-        return records, {**new_mark, "fetched_at": iso(now)}
+            records, news, lost = self.ask(mark, now)
+        new_mark = {**news, "fetched_at": iso(now)}
+        if lost is None:
+            return records, new_mark
+        return ending_in(IncompleteError(f"Feed {self.name}: {lost}", new_mark), records), new_mark
 
     def delivered(self, record: Record, published_at: datetime, now: datetime, *, is_history: bool) -> Record:
         """The record with the columns of its delivery."""

@@ -1,19 +1,22 @@
 """Posts about symbols at StockTwits (``stocktwits.yaml``): from its fields to the stream's columns.
 
-A post is told once, as it is when it is first read; likes that it gets later are not told.
+A post is told once, as it is when it is first read; likes that it gets later are not told. A symbol that cannot be read
+costs the others nothing: why is reported, and the next read tries it again.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bentleybot_assets.connectors.feeds import Mark, Record, iso
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError, UnavailableError, iso
 from bentleybot_assets.connectors.manifests import Manifest
 from bentleybot_assets.connectors.news.feed import NewsContract, fitted
 from bentleybot_assets.connectors.news.polled import PolledFeed
+from bentleybot_assets.connectors.patience import Patience
 from bentleybot_assets.connectors.payloads import Payload
 from bentleybot_assets.contracts.raw.news import STANCES, SocialPosts
 
@@ -32,29 +35,57 @@ class StockTwitsFeed(PolledFeed):
     source = "stocktwits/symbol"
     source_version = "2"
 
-    def ask(self, mark: Mark | None, now: datetime) -> tuple[list[Record], Mark]:
-        """See :class:`PolledFeed`. The mark is the newest post of each symbol; a new symbol has its history read."""
+    def ask(self, mark: Mark | None, now: datetime) -> tuple[list[Record], Mark, str | None]:
+        """See :class:`PolledFeed`. The mark is the newest post of each symbol; a new symbol has its history read.
+
+        Raises:
+            ConfigError: no symbol can be read.
+            TransientError: the same, and the last one may be read later.
+        """
         newest: dict[str, int] = dict((mark or {}).get("newest", {}))
-        default = _MANIFEST.settings["history_days"]["default"]
-        of_history = max(now - timedelta(days=self.entry.get("history_days", default)), self.start)
         posts: dict[int, Record] = {}
+        read: set[str] = set()
+        problems: list[ConfigError | TransientError] = []
+        patience = Patience("StockTwits", attempts=1)  # the manifest asks again
         for symbol in self.entry["symbols"]:
             since = newest.get(symbol)
-            oldest = of_history if since is None else self.start
-            for message in self._messages(symbol, since, oldest):
-                post = Payload(message, f"StockTwits messages of {symbol}")
-                identity = int(post.number("id"))
-                newest[symbol] = max(newest.get(symbol, 0), identity)
-                published_at = post.instant("created_at")
-                if published_at >= oldest:
-                    record = self.delivered(_record(post, published_at), published_at, now, is_history=since is None)
-                    posts.setdefault(identity, record)  # a post about two symbols is one post
-        return [posts[identity] for identity in sorted(posts)], {"newest": newest}
+            try:
+                found = patience.ask(functools.partial(self._posts, symbol, since, now))
+            except UnavailableError as problem:
+                left = f"{symbol} and what comes after it in `symbols` is left to the next sync."
+                problems.append(UnavailableError(f"{problem} {left}"))
+                break
+            except (ConfigError, TransientError) as problem:
+                problems.append(problem)
+            else:
+                read.add(symbol)
+                newest[symbol] = max((identity for identity, _ in found), default=since or 0)
+                # A post about two symbols is one post.
+                posts = {identity: record for identity, record in found if record is not None} | posts
+        lost = " ".join(map(str, problems)) or None
+        if lost is not None and not read:
+            raise type(problems[-1])(lost)
+        return [posts[identity] for identity in sorted(posts)], {"newest": newest}, lost
 
     def probe(self, now: datetime) -> None:
         """See :class:`PolledFeed`. Asks for posts after all there are."""
         for symbol in self.entry["symbols"]:
             self._messages(symbol, _AFTER_ALL, now)
+
+    def _posts(self, symbol: str, since: int | None, now: datetime) -> list[tuple[int, Record | None]]:
+        """Number and record of each post after ``since``; no record of one that is too old to be told."""
+        default = _MANIFEST.settings["history_days"]["default"]
+        of_history = max(now - timedelta(days=self.entry.get("history_days", default)), self.start)
+        oldest = of_history if since is None else self.start
+        found: list[tuple[int, Record | None]] = []
+        for message in self._messages(symbol, since, oldest):
+            post = Payload(message, f"StockTwits messages of {symbol}")
+            published_at = post.instant("created_at")
+            record = None
+            if published_at >= oldest:
+                record = self.delivered(_record(post, published_at), published_at, now, is_history=since is None)
+            found.append((int(post.number("id")), record))
+        return found
 
     def _messages(self, symbol: str, since: int | None, oldest: datetime) -> list[Record]:
         asked = {"symbol": symbol, "since": "" if since is None else since, "oldest": iso(oldest)}

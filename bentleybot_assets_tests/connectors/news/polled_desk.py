@@ -39,3 +39,9 @@ class Desk:
         """The marks in the STATE."""
         marks = self.states[0].stream.stream_state.marks
         return marks if isinstance(marks, dict) else vars(marks)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What the STATE says of parts that were not, or not wholly, read."""
+        problems = self.states[0].stream.stream_state.problems
+        return problems if isinstance(problems, dict) else vars(problems)

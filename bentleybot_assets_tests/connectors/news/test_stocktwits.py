@@ -175,10 +175,92 @@ def test_nothing_from_before_the_start_date_is_told(site, desk):
 
 
 def test_a_symbol_that_is_not_there_is_named(desk):
-    desk.config["feeds"][0]["symbols"] = ["FND", "TYPO"]
+    desk.config["feeds"][0]["symbols"] = ["TYPO"]
     desk.sync()
     assert desk.error.failure_type is FailureType.config_error
     assert "StockTwits has no symbol TYPO. Mend or remove it in `symbols`" in desk.error.message
+
+
+def broken(site: StockTwits, symbol: str, answer: Answer) -> Any:
+    """Answers as the site does, but for one symbol."""
+    return lambda asked: answer if asked.path.endswith(f"/{symbol}.json") else site.answer(asked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer({}, 404), "StockTwits has no symbol BAD"),
+        (Answer({}, 502), "StockTwits is in trouble"),
+        (Answer({"messages": [post(9), post(8) | {"created_at": None}], "cursor": {}}), "StockTwits messages of BAD: "),
+    ],
+    ids=["unknown", "in_trouble", "retyped"],
+)
+def test_a_symbol_that_cannot_be_read_costs_the_others_nothing_and_is_read_later(stocktwits, site, desk, answer, said):
+    site.posts = [post(1), post(2, "OTHER")]
+    stocktwits.answer = broken(site, "BAD", answer)
+    desk.config["feeds"][0]["symbols"] = ["FND", "BAD", "OTHER"]
+    assert [record["post"] for record in desk.sync()] == ["1", "2"]
+    assert desk.error is None
+    assert said in desk.problems["Crowd"]
+    assert desk.marks["Crowd"]["fetched_at"] == "2024-03-01T08:00:00Z"
+
+    assert (desk.sync(), desk.error) == ([], None)
+    assert said in desk.problems["Crowd"]
+
+    site.known.add("BAD")
+    site.posts += [post(3, "BAD"), post(4)]
+    stocktwits.answer = site.answer
+    assert [record["post"] for record in desk.sync()] == ["3", "4"]
+    assert desk.problems == {}
+
+
+def test_every_symbol_that_cannot_be_read_is_named(stocktwits, site, desk):
+    desk.config["feeds"][0]["symbols"] = ["BAD", "FND", "WORSE"]
+    assert len(desk.sync()) == 1
+    assert desk.problems["Crowd"].startswith("Feed Crowd: messages: StockTwits has no symbol BAD. Mend")
+    assert "no symbol WORSE" in desk.problems["Crowd"]
+
+
+def test_a_feed_none_of_whose_symbols_can_be_read_is_not_read(stocktwits, desk):
+    desk.config["feeds"][0]["symbols"] = ["BAD", "WORSE"]
+    assert desk.sync() == []
+    assert "no symbol BAD" in desk.error.message
+    assert "no symbol WORSE" in desk.error.message
+
+
+def test_a_feed_that_was_read_before_is_not_read_if_none_of_its_symbols_is_now(stocktwits, desk):
+    desk.sync()
+    stocktwits.answer = lambda _: Answer({}, 502)
+    assert desk.sync() == []
+    assert "in trouble" in desk.error.message
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "3600"}], ids=["no_date", "in_an_hour"])
+def test_a_site_that_limits_the_rate_is_asked_nothing_more_and_what_it_told_is_kept(stocktwits, site, desk, headers):
+    site.posts = [post(1), post(2, "OTHER")]
+    stocktwits.answer = broken(site, "BUSY", Answer({}, 429, headers))
+    desk.config["feeds"][0]["symbols"] = ["FND", "BUSY", "OTHER"]
+    assert [record["post"] for record in desk.sync()] == ["1"]
+    assert not any(asked.path.endswith("/OTHER.json") for asked in stocktwits.asked)
+    assert "StockTwits is asked nothing more in this read" in desk.problems["Crowd"]
+    assert "BUSY and what comes after it in `symbols` is left to the next sync" in desk.problems["Crowd"]
+    stocktwits.answer = site.answer
+    assert [record["post"] for record in desk.sync()] == ["2"]
+
+
+def test_a_site_that_fails_for_one_symbol_after_the_other_is_left_alone(stocktwits, desk):
+    stocktwits.answer = lambda _: Answer({}, 502)
+    desk.config["feeds"][0]["symbols"] = ["A", "B", "C", "D", "E"]
+    desk.sync()
+    assert desk.error.failure_type is FailureType.transient_error
+    assert {asked.path[-6] for asked in stocktwits.asked} == {"A", "B", "C"}
+
+
+def test_what_comes_after_a_read_that_found_nothing_is_seen_as_it_comes(site, desk):
+    site.posts = []
+    assert desk.sync() == []
+    site.posts = [post(5, at=NOON + timedelta(days=1))]
+    assert [(record["post"], record["is_modelled"]) for record in desk.sync()] == [("5", False)]
 
 
 @pytest.mark.parametrize(
