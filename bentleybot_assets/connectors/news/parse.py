@@ -62,6 +62,8 @@ def parse(
 ) -> Parsed:
     """Read a feed. Markup is neither cleaned nor completed; links outside of it are made absolute.
 
+    Ids are as they stand, and so is a link that is no more than an item's id.
+
     Args:
         content: the body.
         headers: of the answer, names in lower case: they may state encoding and language.
@@ -125,9 +127,13 @@ def _main() -> None:
 
 def _parsed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
     import feedparser
+    from feedparser.api import LooseFeedParser, StrictFeedParser
     from feedparser.encodings import convert_to_utf8
     from feedparser.sanitizer import replace_doctype
 
+    # An id that is completed like a link is another one as soon as the feed moves.
+    for parser in (StrictFeedParser, LooseFeedParser):
+        parser.can_be_relative_uri = parser.can_be_relative_uri - {"id"}
     # The steps that feedparser itself takes first, so that what is looked at here is what it will read.
     written = convert_to_utf8(headers, content, {})
     _, rewritten, entities = replace_doctype(written)

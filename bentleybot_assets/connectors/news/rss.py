@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, TransientError, iso
 from bentleybot_assets.connectors.news.feed import NewsContract, fitted, news_since, short_key
@@ -111,7 +111,7 @@ class RssFeed:
             if answer.content is None:
                 return (), {**known, "fetched_at": fetched_at}
             parsed = self._parsed(answer)
-        shows = self._articles(parsed, fetched_at, is_first_read=mark is None)
+        shows = self._articles(parsed, shown(answer.url), fetched_at, is_first_read=mark is None)
         news, told = news_since(known.get("told", {}), shows, Articles)
         news.sort(key=lambda record: record["event_at"])
         new_mark = {"fetched_at": fetched_at, "address": address, "validators": {}, "told": told}
@@ -138,10 +138,10 @@ class RssFeed:
         except (ConfigError, TransientError) as problem:
             raise type(problem)(f"Feed {self.name} ({shown(self._url)}): {problem}") from problem
 
-    def _articles(self, parsed: Parsed, fetched_at: str, *, is_first_read: bool) -> list[Record]:
-        """What the feed shows, one record per article."""
+    def _articles(self, parsed: Parsed, url: str, fetched_at: str, *, is_first_read: bool) -> list[Record]:
+        """What the feed at ``url`` shows, one record per article."""
         articles = {}
-        for record in to_records(parsed.entries, parsed.feed):
+        for record in to_records(parsed, url):
             published, updated = record["published_at"], record["updated_at"]
             if published is not None and published < self._start:
                 continue
@@ -180,24 +180,47 @@ class RssFeed:
         return Parsed(parsed.version, parsed.feed, entries, parsed.fault)
 
 
-def to_records(entries: Iterable[Mapping[str, Any]], feed: Mapping[str, Any]) -> Iterator[Record]:
+def to_records(parsed: Parsed, url: str) -> Iterator[Record]:
     """Items as records, but for their source and the times of their delivery; each of them once.
 
+    An item's key is its id: Atom's is the same in all the world, a permanent link of RSS is an address, and any other
+    ``guid`` is the feed's own, which here means of the entry of the settings. None of them depends on where the feed
+    is. Of an item without an id it is the link.
+
     Args:
-        entries: feedparser's fields of each item.
-        feed: feedparser's fields of the feed.
+        parsed: the feed.
+        url: what relative links are relative to.
     """
-    distinct = [
-        _told_apart(entry) for entry in {json.dumps(entry, sort_keys=True): entry for entry in entries}.values()
-    ]
+    is_atom = parsed.version.startswith("atom")
+    once = {json.dumps(entry, sort_keys=True): entry for entry in parsed.entries}.values()
+    told = [_told_apart(entry) for entry in once]
+    distinct = [(_with_own_link(entry, url, is_atom=is_atom), own) for entry, own in told]
     shared = {
         name: {value for value, times in Counter(entry.get(name) for entry, _ in distinct).items() if times > 1}
         for name in ("id", "link")
     }
-    about, _ = _told_apart(feed)
+    about, _ = _told_apart(parsed.feed)
     for entry, own in distinct:
         names = [entry[name] for name in ("id", "link") if entry.get(name) and entry[name] not in shared[name]]
         yield _record(entry, own, about, names[0] if names else f"sha256:{_text_hash(entry)}")
+
+
+def _with_own_link(entry: dict[str, Any], url: str, *, is_atom: bool) -> dict[str, Any]:
+    """The fields of an item; a link that feedparser took from the id is completed, or left out if it is no address."""
+    identity = entry.get("id")
+    if (
+        identity is None
+        or entry.get("link") != identity
+        or identity in (link.get("href") for link in entry.get("links", ()))
+    ):
+        return entry
+    others = {name: value for name, value in entry.items() if name != "link"}
+    if is_atom:  # where an id never is an address to go to
+        return others
+    try:
+        return {**others, "link": urljoin(url, identity)}
+    except ValueError:
+        return others
 
 
 def _told_apart(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

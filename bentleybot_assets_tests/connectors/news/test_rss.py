@@ -314,6 +314,39 @@ def test_the_key_is_the_id_else_the_link_else_a_hash_of_the_text(web):
     assert all(key.startswith("sha256:") and len(key) == 71 for key in keys[2:])
 
 
+def atom(*entries: str) -> str:
+    inside = "".join(f"<entry>{entry}</entry>" for entry in entries)
+    return (
+        f"<feed xmlns='http://www.w3.org/2005/Atom' xml:base='http://wire.example/a/'><title>w</title>{inside}</feed>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "url"),
+    [
+        (rss("<guid isPermaLink='false'>12345</guid>"), "12345", None),
+        (rss("<guid>12345</guid>"), "12345", "http://{host}/12345"),
+        (rss("<guid isPermaLink='true'>http://pub.example//a/?p=1</guid>"), "http://pub.example//a/?p=1", "{key}"),
+        (rss("<guid>12345</guid><link>http://pub.example/1</link>"), "12345", "http://pub.example/1"),
+        (rss("<guid>https://[broken</guid>"), "https://[broken", None),
+        (atom("<id>tag:pub.example,2022:1</id>"), "tag:pub.example,2022:1", None),
+        (atom("<id>urn:uuid:1</id><link href='b'/>"), "urn:uuid:1", "http://wire.example/a/b"),
+        (atom("<id>12345</id><link href='http://pub.example/1'/>"), "12345", "http://pub.example/1"),
+        (atom("<id>http://pub.example/A/../1?</id>"), "http://pub.example/A/../1?", None),
+    ],
+)
+def test_an_id_is_the_same_wherever_the_feed_has_moved_to(web, content, key, url):
+    clock = Clock()
+    serve(web, content)
+    (record,), mark = feed(web, clock).read(None)
+    assert (record["article"], record["url"]) == (key, url and url.format(host="wire.example", key=key))
+    web.pages["/elsewhere/feed"] = page(content.encode(), Content_Type="application/xml")
+    clock.advance(minutes=1)
+    moved, after = feed(web, clock, url="http://moved.example/elsewhere/feed").read(mark)
+    assert [found["article"] for found in moved] in ([], [key])
+    assert after["told"].keys() == {key}
+
+
 def test_items_that_share_an_id_are_told_apart_and_repeated_ones_are_not(web):
     shared = "<guid isPermaLink='false'>same</guid>"
     records = read(
@@ -416,7 +449,9 @@ def test_whatever_is_in_an_item_it_becomes_a_record_or_is_refused(text):
         answer = module._parsed(text.encode(), {"content-type": "application/xml"})
     except (ValueError, OverflowError, LookupError):
         return  # ends the process that reads it
-    for record in to_records(answer.get("entries", ()), answer.get("feed", {})):
+    if "refused" in answer:
+        return
+    for record in to_records(module.Parsed(**answer), "http://wire.example/rss"):
         assert record.keys() == Articles.polars_schema().keys()
         assert all(value is None or isinstance(value, str) for value in record.values())
         assert record["article"]
