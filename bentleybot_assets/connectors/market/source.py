@@ -94,7 +94,8 @@ _SPECIFICATION: dict[str, Any] = {
             "type": "integer",
             "minimum": 1,
             "title": "Look-back",
-            "description": "Yahoo only: sessions that each sync reads again, for restated values.",
+            "description": "Yahoo only: sessions that each sync reads again, for restated values; days of what trades "
+            "around the clock.",
             "default": _DEFAULT_LOOKBACK,
             "order": 6,
         },

@@ -5,10 +5,11 @@ closed is read. Instruments trade in New York, or around the clock (currencies, 
 the time zone that Yahoo names (London's for currencies, UTC for crypto assets), their closes are told in UTC.
 
 Yahoo rewrites history: it corrects a bar for some days, and a split or dividend changes every earlier price.
-So each sync reads the last few sessions again. A bar that changed is sent again as a newer version. If the
-adjusted close of the oldest of them changed (of hourly bars the close), all prices have moved and the whole history is
-sent again, so that its newest versions are on one basis. What did not change is not sent. An action that Yahoo no
-longer has is sent again as withdrawn: one that moves to another day must not count twice.
+So each sync reads the last few sessions again (of what trades around the clock, the last few days that it traded on),
+whole, whether by days or by hours. A bar that changed is sent again as a newer version. If the adjusted close of the
+oldest of them changed (of hourly bars the close), all prices have moved and the whole history is sent again, so that
+its newest versions are on one basis. What did not change is not sent. An action that Yahoo no longer has is sent again
+as withdrawn: one that moves to another day must not count twice.
 
 History that is read for the first time follows the publication rule. What is told of a day that was read before (a
 correction, a late bar or action, a new basis) was first seen now: its ``available_at`` is the fetch.
@@ -39,8 +40,6 @@ from bentleybot_assets.contracts.sessions import last_closed_session
 
 BILLS = {"us_bill_13_weeks_discount": "^IRX"}
 """Series of Treasury bills, and Yahoo's symbols for them: the discount of the newest 13-week bill, in percent."""
-
-_HOURS_OF_A_SESSION = 7
 
 _NOISE = 1e-5
 """Relative difference below which a value is unchanged: Yahoo computes anew, in single precision."""
@@ -187,9 +186,15 @@ class YahooFeed:
 
     def _mark(self, stream: _Stream, chart: Chart) -> Mark:
         """The mark of having read the chart."""
-        rows = self._lookback * (_HOURS_OF_A_SESSION if stream is _HOURLY else 1)
-        recent = stream.recent(chart.bars, rows)
+        recent = stream.recent(chart.bars, self._rows_of_lookback(stream, chart))
         return {stream.cursor: max(recent), "recent": recent}
+
+    def _rows_of_lookback(self, stream: _Stream, chart: Chart) -> int:
+        """How many of the chart's last rows are of the last days that it has, in the instrument's time zone."""
+        if stream is not _HOURLY:
+            return self._lookback
+        days = chart.bars.select(local_date(stream.key, chart.calendar.timezone)).to_series()
+        return days.is_in(days.unique().sort().tail(self._lookback).implode()).sum()
 
     def _since(self, stream: _Stream, mark: Mark | None, wanted: Wanted) -> tuple[Chart | None, bool]:
         """What Yahoo has from the look-back on; all of it if it was never read, or (True) if all values moved.

@@ -154,6 +154,68 @@ def test_hours_of_a_currency_run_through_the_night_and_have_no_volume(replay):
     assert hours(datetime(2024, 6, 17, 1, tzinfo=UTC), replay, states_of(messages), "EURUSD=X", **once)[1] == []
 
 
+def around_the_clock(begins: list[datetime], instrument: str) -> Chart:
+    """An hourly chart of what trades on each of its days from midnight to midnight."""
+    days = sorted({begin.replace(hour=0) for begin in begins})
+    return hourly_chart(begins, [(day, day + timedelta(days=1, minutes=-1)) for day in days], instrument=instrument)
+
+
+def hours_from(begin: datetime, end: datetime) -> list[datetime]:
+    """Each hour that begins in a span, in its time zone; across a change of clocks, too."""
+    first, last = begin.timestamp(), end.timestamp()
+    return [datetime.fromtimestamp(at, begin.tzinfo) for at in range(int(first), int(last), 3600)]
+
+
+# The week of currencies ends on Friday at 17:00 in New York and begins on Sunday at that time. London's clocks changed
+# on that Sunday, New York's had three weeks before.
+EASTER_WEEK = [
+    *hours_from(datetime(2024, 3, 25, 0, tzinfo=LONDON), datetime(2024, 3, 29, 21, tzinfo=LONDON)),
+    *hours_from(datetime(2024, 3, 31, 22, tzinfo=LONDON), datetime(2024, 4, 2, 12, tzinfo=LONDON)),
+]
+WEEK_OF_CRYPTO = hours_from(datetime(2024, 3, 27, tzinfo=UTC), datetime(2024, 4, 2, 12, tzinfo=UTC))
+AROUND_THE_CLOCK = {"EURUSD=X": (EASTER_WEEK, "CURRENCY"), "BTC-USD": (WEEK_OF_CRYPTO, "CRYPTOCURRENCY")}
+
+
+@pytest.mark.parametrize("symbol", AROUND_THE_CLOCK)
+def test_hours_over_a_weekend_are_read_once_whenever_they_are_asked_for(replay, symbol):
+    begins, instrument = AROUND_THE_CLOCK[symbol]
+    replay.hourly[symbol] = around_the_clock(begins, instrument)
+    told, state = [], None
+    # Before, in and after the weekend; a day and a half later, and within an hour.
+    for now in ("29T20:20", "29T23:50", "30T12:00", "31T21:10", "31T23:40", "31T23:50"):
+        at = datetime.fromisoformat(f"2024-03-{now}Z")
+        messages, bars = hours(at, replay, state, symbol)
+        told += [bar["bar_at"] for bar in bars]
+        state = states_of(messages)
+    messages, bars = hours(datetime(2024, 4, 2, 9, 30, tzinfo=UTC), replay, state, symbol)
+    told += [bar["bar_at"] for bar in bars]
+    ended = datetime(2024, 4, 2, 8, 15, tzinfo=UTC)
+    assert told == [f"{begin.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for begin in begins if begin <= ended]
+
+
+@pytest.mark.parametrize("symbol", AROUND_THE_CLOCK)
+@pytest.mark.parametrize("changed", ["corrected", "late"])
+def test_the_look_back_is_whole_days_of_what_trades_around_the_clock(replay, symbol, changed):
+    begins, instrument = AROUND_THE_CLOCK[symbol]
+    replay.hourly[symbol] = whole = around_the_clock(begins, instrument)
+    # Of the five newest days that it traded on by Monday morning, the oldest has this hour.
+    noon = datetime(2024, 3, 28 if instrument == "CRYPTOCURRENCY" else 27, 12, tzinfo=UTC)
+    position = [begin.astimezone(UTC) for begin in begins].index(noon)
+    if changed == "late":
+        without = [begin for begin in begins if begin != begins[position]]
+        replay.hourly[symbol] = around_the_clock(without, instrument)
+        for name, values in replay.hourly[symbol]["indicators"]["quote"][0].items():
+            values[:] = [value for at, value in enumerate(whole["indicators"]["quote"][0][name]) if at != position]
+    messages, _ = hours(datetime(2024, 4, 1, 8, 30, tzinfo=UTC), replay, None, symbol)
+    replay.hourly[symbol] = whole
+    whole["indicators"]["quote"][0]["high"][position] = 999.0
+    _, bars = hours(datetime(2024, 4, 1, 9, 30, tzinfo=UTC), replay, states_of(messages), symbol)
+    again, newest = bars
+    assert (again["bar_at"], again["high"]) == (f"{noon:%Y-%m-%dT%H:%M:%SZ}", 999.0)
+    assert (again["available_at"], again["is_modelled"]) == ("2024-04-01T09:30:00Z", False)
+    assert newest["bar_at"] == "2024-04-01T08:00:00Z"
+
+
 def fx(now: datetime, replay: Replay, state: Any = None) -> tuple[list[AirbyteMessage], list[dict[str, Any]]]:
     """The messages of a read, and its exchange rates."""
     messages = read_at(now, config_of(replay, fx_pairs=["EURUSD"]), state, streams=("fx_rates",))
