@@ -120,7 +120,6 @@ class Patience:
 
     def _insist(self, question: Callable[[], Answer]) -> Answer:
         """Ask until there is an answer, an error that does not pass, or no attempt left."""
-        stamina.instrumentation.set_on_retry_hooks([])  # they would log what the error holds, secrets included
         for attempt in stamina.retry_context(
             on=self._wait,
             attempts=self._attempts,
@@ -140,6 +139,7 @@ class Patience:
         if not isinstance(error, TransientError):
             return False
         self._last_said = filter_secrets(str(error))
+        error.args = (self._last_said,)  # the process's hooks of stamina may tell it
         if isinstance(error, UnavailableError):
             return False
         if not isinstance(error, BusyError) or error.retry_after is None:

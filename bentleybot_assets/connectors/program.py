@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import stamina
 from airbyte_cdk.connector import TConfig
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.logger import PRINT_BUFFER
@@ -45,6 +46,8 @@ def run(source: Source, arguments: Sequence[str]) -> None:
         source: whose program it is.
         arguments: of the command line, without the program's name.
     """
+    # They may write to the standard output, which belongs to the protocol.
+    stamina.instrumentation.set_on_retry_hooks([])
     program = _Program(source)
     with PRINT_BUFFER:  # where the log goes, too
         for message in program.run(program.parse_args(list(arguments))):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import stamina
 from airbyte_cdk.sources.declarative import concurrent_declarative_source as declarative
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
@@ -25,6 +26,13 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", lambda seconds: slept.append(seconds) if seconds else None)
     return slept
+
+
+@pytest.fixture
+def hooks() -> Iterator[None]:
+    """A test that sets stamina's hooks, which are the process's, leaves them as they are unless somebody sets them."""
+    yield
+    stamina.instrumentation.set_on_retry_hooks(None)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 
 import pytest
+import stamina
 from airbyte_cdk.utils import airbyte_secrets_utils
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -153,6 +154,15 @@ DATE_LIKE = ["Fri,", "31", "Feb", "2024", "99999999999", "12:00:07", "25:61:61",
 def test_no_retry_after_however_odd_is_a_crash_or_a_step_back_in_time(header):
     seconds = trouble("It", 429, {"retry-after": header}, NOW).retry_after
     assert seconds is None or seconds >= 0
+
+
+def test_hooks_of_the_process_stay_and_are_told_no_secret(waits, monkeypatch, hooks):
+    monkeypatch.setattr(airbyte_secrets_utils, "__SECRETS_FROM_CONFIG", ["s3cr3t"])
+    told = []
+    stamina.instrumentation.set_on_retry_hooks([told.append])
+    assert Patience("It").ask(Server(TransientError("GET /?key=s3cr3t failed."), "answer")) == "answer"
+    assert [repr(retry.caused_by) for retry in told] == ["TransientError('GET /?key=**** failed.')"]
+    assert stamina.instrumentation.get_on_retry_hooks() == (told.append,)
 
 
 def test_no_secret_is_told(waits, monkeypatch, caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from datetime import UTC, date, datetime, time
@@ -83,6 +84,19 @@ def test_as_a_program_it_checks_a_configuration(tmp_path):
     bad = the(run(tmp_path, "check", config={"mode": "sample", "symbols": ["NOPE"]}), "CONNECTION_STATUS")
     assert bad["connectionStatus"]["status"] == "FAILED"
     assert "no symbol NOPE" in bad["connectionStatus"]["message"]
+
+
+def test_as_a_program_it_writes_nothing_but_messages_while_it_waits(tmp_path, monkeypatch, capsys, waits, hooks):
+    with replay_of({"TEST": chart()}) as replay:
+        replay.refusals["TEST"] = [(503, {})]
+        config = {"mode": "yahoo", "symbols": ["TEST"], "base_url": replay.url}
+        (tmp_path / "config").write_text(json.dumps(config))
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the cdk replaces
+        monkeypatch.setattr(sys, "argv", ["market", "check", "--config", str(tmp_path / "config")])
+        runpy.run_module("bentleybot_assets.connectors.market", run_name="__main__")
+    assert len(waits) == 1
+    messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {message["type"] for message in messages} >= {"CONNECTION_STATUS"}
 
 
 def test_as_a_program_it_discovers_and_reads_and_goes_on_from_its_state(tmp_path):
