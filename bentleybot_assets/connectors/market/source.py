@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airbyte_cdk.models import ConnectorSpecification
@@ -19,6 +19,7 @@ from bentleybot_assets.connectors.market.records import Feed
 from bentleybot_assets.connectors.market.sample import SampleFeed
 from bentleybot_assets.connectors.market.sample_rates import BILL_SERIES
 from bentleybot_assets.connectors.market.yahoo import BILLS, YahooFeed
+from bentleybot_assets.connectors.specification import start_date, start_date_schema
 from bentleybot_assets.connectors.streams import PartedStream, traced
 from bentleybot_assets.contracts._base import SYMBOL_PATTERN
 from bentleybot_assets.contracts.raw.market import CorporateActions, DailyBars, FxRates, HourlyBars, RiskFreeRates
@@ -81,15 +82,7 @@ _SPECIFICATION: dict[str, Any] = {
             "default": [],
             "order": 4,
         },
-        "start_date": {
-            "type": "string",
-            "format": "date",
-            "pattern": r"^\d{4}-\d{2}-\d{2}$",
-            "title": "Start date",
-            "description": f"First day to read, not before {FIRST_DAY}.",
-            "default": FIRST_DAY.isoformat(),
-            "order": 5,
-        },
+        "start_date": start_date_schema(f"First day to read, not before {FIRST_DAY}.", order=5),
         "lookback_sessions": {
             "type": "integer",
             "minimum": 1,
@@ -141,7 +134,7 @@ class MarketSource(AbstractSource):
         """All streams, reading from one feed."""
         with traced():
             feed = self._feed(config)
-        kept = {"mode": config["mode"], "start_date": _start_date(config).isoformat()}
+        kept = {"mode": config["mode"], "start_date": start_date(config).isoformat()}
         return [
             PartedStream(DailyBars, "session", feed.symbols, feed.daily_bars, **kept),
             PartedStream(CorporateActions, "ex_date", feed.symbols, feed.corporate_actions, **kept),
@@ -152,7 +145,7 @@ class MarketSource(AbstractSource):
 
     def _feed(self, config: Mapping[str, Any]) -> Feed:
         symbols = config.get("symbols", [])
-        start = _start_date(config)
+        start = start_date(config)
         if start < FIRST_DAY:
             raise ConfigError(f"`start_date` is {start}, but sessions are known from {FIRST_DAY} on. Set it later.")
         others = {name: config.get(name, []) for name in ("hourly_symbols", "fx_pairs", "risk_free_series")}
@@ -171,7 +164,3 @@ class MarketSource(AbstractSource):
             base_url=config.get("base_url"),
             clock=self._clock,
         )
-
-
-def _start_date(config: Mapping[str, Any]) -> date:
-    return date.fromisoformat(config.get("start_date", FIRST_DAY.isoformat()))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from bentleybot_assets.connectors.feeds import Mark, Record
+from bentleybot_assets.connectors.feeds import ConfigError, Mark, Record, TransientError
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.news import Articles, SocialPosts
 
@@ -59,6 +60,15 @@ class ConfiguredFeed(Feed, Protocol):
     REQUIRED: tuple[str, ...]
 
     def __init__(self, entry: Mapping[str, Any], start_date: date, clock: Callable[[], datetime]) -> None: ...
+
+
+@contextmanager
+def named(feed: str) -> Iterator[None]:
+    """Say which feed it is that has a problem."""
+    try:
+        yield
+    except (ConfigError, TransientError) as problem:
+        raise type(problem)(f"{feed}: {problem}") from problem
 
 
 def news_since(

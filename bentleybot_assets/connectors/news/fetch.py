@@ -187,7 +187,10 @@ class FeedClient:
 
 def shown(url: str) -> str:
     """An address as messages show it: without the query, in which private feeds carry their secret."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that is none"
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 

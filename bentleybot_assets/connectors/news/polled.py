@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, ClassVar
 
-from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, TransientError, iso
-from bentleybot_assets.connectors.news.feed import NewsContract
+from bentleybot_assets.connectors.feeds import IncompleteError, Mark, Record, iso
+from bentleybot_assets.connectors.news.feed import NewsContract, named
 from bentleybot_assets.connectors.polling import ending_in, is_before_last_read
 
 _logger = logging.getLogger("airbyte.news")
@@ -53,7 +52,7 @@ class PolledFeed(ABC):
 
     def check(self) -> None:
         """See :class:`~bentleybot_assets.connectors.news.feed.Feed`."""
-        with self._named():
+        with named(f"Feed {self.name}"):
             self.probe(self._clock())
 
     def read(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
@@ -61,7 +60,7 @@ class PolledFeed(ABC):
         now = self._clock()
         if is_before_last_read(now, mark, f"Feed {self.name}", _logger):
             return (), mark
-        with self._named():
+        with named(f"Feed {self.name}"):
             records, news, lost = self.ask(mark, now)
         new_mark = {**news, "fetched_at": iso(now)}
         if lost is None:
@@ -80,11 +79,3 @@ class PolledFeed(ABC):
             "source": self.source,
             "source_version": self.source_version,
         }
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Say which feed it is that has a problem."""
-        try:
-            yield
-        except (ConfigError, TransientError) as problem:
-            raise type(problem)(f"Feed {self.name}: {problem}") from problem

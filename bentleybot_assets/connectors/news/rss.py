@@ -16,15 +16,15 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, TransientError, iso
-from bentleybot_assets.connectors.news.feed import NewsContract, fitted, news_since, short_key
+from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, iso
+from bentleybot_assets.connectors.news.feed import NewsContract, fitted, named, news_since, short_key
 from bentleybot_assets.connectors.news.fetch import Answer, FeedClient, shown
 from bentleybot_assets.connectors.news.parse import Parsed, ParseError, parse
+from bentleybot_assets.connectors.polling import ending_in, is_before_last_read
 from bentleybot_assets.contracts.raw.news import Articles
 
 _IGNORED = frozenset(
@@ -81,32 +81,26 @@ class RssFeed:
     ) -> None:
         self.name: str = entry["name"]
         self._url: str = entry["url"]
+        self._called = f"Feed {self.name} ({shown(self._url)})"
         self._start = f"{start_date.isoformat()}T00:00:00Z"
         self._client = client
         self._clock = clock
 
     def check(self) -> None:
         """See :class:`Feed`."""
-        with self._named():
+        with named(self._called):
             answer = self._client.get(self._url)
             self._parsed(answer)
 
     def read(self, mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`Feed`. The mark is when the feed was read, its validators and what it told."""
-        fetched_at = iso(self._clock())
-        known = mark or {}
-        if fetched_at <= known.get("fetched_at", ""):
-            # Versions are told apart and ordered by when they were fetched.
-            _logger.warning(
-                "Feed %s was read at %s, and it is %s now: nothing is read before. If that is wrong, set the clock.",
-                self.name,
-                known["fetched_at"],
-                fetched_at,
-            )
+        now = self._clock()
+        if is_before_last_read(now, mark, f"Feed {self.name}", _logger):
             return (), mark
+        fetched_at, known = iso(now), mark or {}
         address = hashlib.sha256(self._url.encode()).hexdigest()
         validators = known["validators"] if known.get("address") == address else {}
-        with self._named():
+        with named(self._called):
             answer = self._client.get(self._url, validators)
             if answer.content is None:
                 return (), {**known, "fetched_at": fetched_at}
@@ -117,26 +111,10 @@ class RssFeed:
         new_mark = {"fetched_at": fetched_at, "address": address, "validators": {}, "told": told}
         if parsed.fault:
             # Without validators the next read sees and reports the fault again.
-            return self._and_then_the_fault(news, parsed.fault, new_mark), new_mark
+            said = f"{self._called}: It is {parsed.fault}. Its articles are delivered as far as they can be read. "
+            return ending_in(IncompleteError(f"{said}Tell the publisher.", new_mark), news), new_mark
         got = answer.headers
         return news, {**new_mark, "validators": {sent: got[name] for name, sent in _VALIDATORS.items() if name in got}}
-
-    def _and_then_the_fault(self, news: list[Record], fault: str, mark: Mark) -> Iterator[Record]:
-        """The records of a broken feed, then the report of what is wrong with it."""
-        yield from news
-        raise IncompleteError(
-            f"Feed {self.name} ({shown(self._url)}): It is {fault}. Its articles are delivered as "
-            "far as they can be read. Tell the publisher.",
-            mark,
-        )
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Say which feed it is that has a problem."""
-        try:
-            yield
-        except (ConfigError, TransientError) as problem:
-            raise type(problem)(f"Feed {self.name} ({shown(self._url)}): {problem}") from problem
 
     def _articles(self, parsed: Parsed, url: str, fetched_at: str, *, is_first_read: bool) -> list[Record]:
         """What the feed at ``url`` shows, one record per article."""

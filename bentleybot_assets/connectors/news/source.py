@@ -23,11 +23,11 @@ from bentleybot_assets.connectors.news.newsapi import NewsApiFeed
 from bentleybot_assets.connectors.news.rss import RssFeed
 from bentleybot_assets.connectors.news.sample import sample_feeds
 from bentleybot_assets.connectors.news.stocktwits import StockTwitsFeed
+from bentleybot_assets.connectors.specification import entry_schema, start_date, start_date_schema
 from bentleybot_assets.connectors.streams import PartedStream, traced
 from bentleybot_assets.contracts.raw.news import Articles, SocialPosts
 
 _MODES = ("sample", "feeds")
-_FIRST_DAY = date(1990, 1, 1)
 
 KINDS: Mapping[str, type[ConfiguredFeed | RssFeed]] = {
     "rss": RssFeed,
@@ -37,26 +37,7 @@ KINDS: Mapping[str, type[ConfiguredFeed | RssFeed]] = {
 """What a feed can be: the ``kind`` of an entry to its class."""
 
 
-def _entry(kind: str, feed: type[ConfiguredFeed | RssFeed]) -> dict[str, Any]:
-    """JSON schema of an entry of one kind."""
-    return {
-        "type": "object",
-        "title": kind,
-        "required": ["name", "kind", *feed.REQUIRED],
-        "additionalProperties": False,
-        "properties": {
-            "name": {
-                "type": "string",
-                "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$",
-                "title": "Name",
-                "description": "What you call the feed. Its records carry this name: another name is another feed.",
-                "order": 0,
-            },
-            "kind": {"type": "string", "const": kind, "title": "Kind", "order": 1},
-            **{name: {**schema, "order": order} for order, (name, schema) in enumerate(feed.SETTINGS.items(), start=2)},
-        },
-    }
-
+_NAME = "What you call the feed. Its records carry this name: another name is another feed."
 
 _SPECIFICATION: dict[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -74,21 +55,16 @@ _SPECIFICATION: dict[str, Any] = {
         },
         "feeds": {
             "type": "array",
-            "items": {"type": "object", "oneOf": [_entry(kind, feed) for kind, feed in KINDS.items()]},
+            "items": {
+                "type": "object",
+                "oneOf": [entry_schema(kind, feed.SETTINGS, feed.REQUIRED, _NAME) for kind, feed in KINDS.items()],
+            },
             "title": "Feeds",
             "description": "Mode feeds only: what to read; at least one.",
             "default": [],
             "order": 1,
         },
-        "start_date": {
-            "type": "string",
-            "format": "date",
-            "pattern": r"^\d{4}-\d{2}-\d{2}$",
-            "title": "Start date",
-            "description": "What says that it was published before is left out.",
-            "default": _FIRST_DAY.isoformat(),
-            "order": 2,
-        },
+        "start_date": start_date_schema("What says that it was published before is left out.", order=2),
         "allowed_private_hosts": {
             "type": "array",
             "items": {"type": "string"},
@@ -145,11 +121,11 @@ class NewsSource(AbstractSource):
         """Both streams; a part of one is a feed."""
         with traced():
             feeds = self._feeds(config)
-        kept = {"mode": config["mode"], "start_date": _start_date(config).isoformat()}
+        kept = {"mode": config["mode"], "start_date": start_date(config).isoformat()}
         return [_stream(contract, feeds, kept) for contract in (Articles, SocialPosts)]
 
     def _feeds(self, config: Mapping[str, Any]) -> Sequence[Feed]:
-        start, mode, entries = _start_date(config), config.get("mode"), config.get("feeds", [])
+        start, mode, entries = start_date(config), config.get("mode"), config.get("feeds", [])
         if mode == "sample":
             if entries:
                 raise ConfigError("Mode sample reads no `feeds`. Set `mode: feeds`, or take them out.")
@@ -175,7 +151,3 @@ class NewsSource(AbstractSource):
 def _stream(contract: NewsContract, feeds: Sequence[Feed], kept: Mapping[str, str]) -> PartedStream:
     by_name = {feed.name: feed for feed in feeds if feed.contract is contract}
     return PartedStream(contract, "fetched_at", tuple(by_name), lambda part, mark: by_name[part].read(mark), **kept)
-
-
-def _start_date(config: Mapping[str, Any]) -> date:
-    return date.fromisoformat(config.get("start_date", _FIRST_DAY.isoformat()))

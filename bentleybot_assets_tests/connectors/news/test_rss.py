@@ -297,6 +297,13 @@ def test_what_cannot_be_fetched_is_named_too(web):
         feed(web).check()
 
 
+def test_an_address_that_cannot_be_taken_apart_is_named_too(web):
+    broken = feed(web, url="http://[wire.example/rss?token=hush")
+    with pytest.raises(ConfigError, match=r"Feed wire \(an address .*cannot be read.* Mend `url`") as caught:
+        broken.read(None)
+    assert "hush" not in str(caught.value)
+
+
 def test_the_key_is_the_id_else_the_link_else_a_hash_of_the_text(web):
     keys = [
         record["article"]
