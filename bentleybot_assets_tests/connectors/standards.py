@@ -6,6 +6,7 @@ A module of tests subclasses :class:`Standards`, names it ``Test...``, lists its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,9 +26,11 @@ class Standards(SourceTestSuiteBase):
     Attributes:
         connector: the source's class, or what makes one.
         scenarios: name to configuration, and whether it is one that works.
+        empty_streams: name of a scenario to streams that nothing is configured for.
     """
 
     scenarios: ClassVar[dict[str, tuple[dict[str, Any], bool]]]
+    empty_streams: ClassVar[dict[str, Sequence[str]]] = {}
 
     @classmethod
     def get_connector_root_dir(cls) -> Path:
@@ -37,12 +40,20 @@ class Standards(SourceTestSuiteBase):
     @classmethod
     def get_scenarios(cls) -> list[ConnectorTestScenario]:
         """The scenarios of the class instead of a file's."""
-        return [scenario_of(name, config, works=works) for name, (config, works) in cls.scenarios.items()]
+        return [
+            scenario_of(name, config, works=works, empty_streams=cls.empty_streams.get(name, ()))
+            for name, (config, works) in cls.scenarios.items()
+        ]
 
 
-def scenario_of(name: str, config: dict[str, Any], *, works: bool = True) -> ConnectorTestScenario:
-    """A configuration to test with, and whether it is one that works."""
-    scenario = ConnectorTestScenario(config_dict=config, status="succeed" if works else "failed")
+def scenario_of(
+    name: str, config: dict[str, Any], *, works: bool = True, empty_streams: Sequence[str] = ()
+) -> ConnectorTestScenario:
+    """A configuration to test with, whether it is one that works, and the streams that it has nothing for."""
+    empty = [{"name": stream, "bypass_reason": "nothing is configured for it"} for stream in empty_streams]
+    scenario = ConnectorTestScenario(
+        config_dict=config, status="succeed" if works else "failed", empty_streams=empty or None
+    )
     scenario._id = name
     return scenario
 

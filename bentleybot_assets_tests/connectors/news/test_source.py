@@ -8,14 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from airbyte_cdk.models import AirbyteStateBlob, FailureType, SyncMode
 from airbyte_cdk.sources.utils.schema_helpers import check_config_against_spec_or_exit
-from airbyte_cdk.test.models import ConnectorTestScenario
-from airbyte_cdk.test.standard_tests import SourceTestSuiteBase
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from bentleybot_assets.connectors.news.fetch import FeedClient
@@ -24,6 +21,9 @@ from bentleybot_assets.contracts.raw.news import Articles, SocialPosts
 from bentleybot_assets_tests.connectors.market import protocol
 from bentleybot_assets_tests.connectors.market.protocol import LOGGER, error_of, records_of, states_of
 from bentleybot_assets_tests.connectors.news.web import Web, page, serving
+from bentleybot_assets_tests.connectors.standards import Standards, pytest_generate_tests
+
+__all__ = ["pytest_generate_tests"]
 
 SAMPLE = {"mode": "sample"}
 STREAMS = ("articles", "social_posts")
@@ -73,28 +73,21 @@ def desk() -> Iterator[Desk]:
         yield Desk(web)
 
 
-class TestStandard(SourceTestSuiteBase):
-    """Airbyte's own tests of spec, check, discover and read. Those of an image need docker and are left out."""
+class TestStandards(Standards):
+    """The sample, and a feed on loopback."""
 
     connector = NewsSource
+    scenarios: ClassVar = {
+        "sample": (SAMPLE, True),
+        "feeds": ({"mode": "feeds", "feeds": [rss("wire")]}, True),
+        "not_there": ({"mode": "feeds", "feeds": [rss("nowhere")]}, False),
+    }
+    empty_streams: ClassVar = {"feeds": ["social_posts"]}
 
-    test_docker_image_build_and_spec: ClassVar = None
-    test_docker_image_spec_backward_compatibility: ClassVar = None
-    test_docker_image_build_and_check: ClassVar = None
-    test_docker_image_build_and_config_matches_spec: ClassVar = None
-    test_docker_image_build_and_discover: ClassVar = None
-    test_docker_image_build_and_read: ClassVar = None
-
-    @classmethod
-    def get_connector_root_dir(cls) -> Path:
-        return Path(__file__).parent
-
-    @pytest.fixture(params=[SAMPLE, {"mode": "feeds", "feeds": [rss("wire")]}], ids=["sample", "feeds"])
-    def scenario(self, request, monkeypatch, tmp_path, desk) -> ConnectorTestScenario:
+    @pytest.fixture(autouse=True)
+    def on_loopback(self, monkeypatch, desk) -> None:
+        desk.web.pages["/nowhere"] = page(status=404)
         monkeypatch.setattr(type(self), "connector", lambda: desk.source)
-        (tmp_path / "config.json").write_text(json.dumps(request.param))
-        empty = [] if request.param is SAMPLE else [{"name": "social_posts", "bypass_reason": "no feed of posts"}]
-        return ConnectorTestScenario(config_path=tmp_path / "config.json", status="succeed", empty_streams=empty)
 
 
 def run(tmp_path, *arguments: str, **files: Any) -> list[dict[str, Any]]:
