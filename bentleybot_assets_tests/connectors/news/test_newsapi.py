@@ -198,13 +198,6 @@ def test_a_broken_answer_is_not_taken_for_no_articles(newsapi, desk, waits, body
     assert len(waits) == 3
 
 
-def test_a_limited_rate_is_waited_out(newsapi, site, desk, waits):
-    refusals = [Answer({}, 429, {"Retry-After": "4"})]
-    newsapi.answer = lambda asked: refusals.pop() if refusals else site.answer(asked)
-    assert len(desk.sync()) == 1
-    assert waits == [5]
-
-
 @pytest.mark.parametrize(
     "retyped",
     [
@@ -222,22 +215,6 @@ def test_a_field_of_another_type_is_named_with_its_value(newsapi, desk, retyped)
     assert desk.error.failure_type is FailureType.config_error
     assert f"NewsAPI articles[0]{'.' if kind == 'object' else ': `'}{name}" in desk.error.message
     assert f"{value!r}, not a{'n' if kind == 'object' else ''} {kind}" in desk.error.message
-
-
-def test_two_reads_agree(newsapi):
-    first, second = (Desk("articles", {**ENTRY, "base_url": newsapi.url}).sync() for _ in range(2))
-    assert first == second
-
-
-def test_going_on_from_any_state_loses_and_repeats_nothing(newsapi, site):
-    articles = [article(number, at=NOON + timedelta(hours=number)) for number in range(5)]
-    for stop in range(6):
-        desk = Desk("articles", {**ENTRY, "base_url": newsapi.url})
-        site.articles = articles[:stop]
-        told = desk.sync()
-        site.articles = articles
-        told += desk.sync()
-        assert [record["title"] for record in told] == [f"Title {number}" for number in range(5)]
 
 
 def test_a_state_from_the_future_yields_no_record_and_no_crash(newsapi, desk, caplog):

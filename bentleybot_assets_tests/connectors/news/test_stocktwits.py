@@ -284,13 +284,6 @@ def test_a_refusal_says_what_it_is(stocktwits, desk, refusal):
     assert said in desk.error.message
 
 
-def test_a_limited_rate_is_waited_out(stocktwits, site, desk, waits):
-    refusals = [Answer({}, 429, {"Retry-After": "30"})]
-    stocktwits.answer = lambda asked: refusals.pop() if refusals else site.answer(asked)
-    assert len(desk.sync()) == 1
-    assert waits == [31]
-
-
 def test_a_server_that_gives_the_same_page_for_ever_is_left(stocktwits, desk):
     page = {"messages": [post()], "cursor": {"more": True, "max": 1, "since": 1}}
     stocktwits.answer = lambda _: Answer(page)
@@ -317,22 +310,6 @@ def test_a_field_of_another_type_is_named_with_its_value(stocktwits, desk, retyp
     desk.sync()
     assert desk.error.failure_type is FailureType.config_error
     assert f"StockTwits messages of FND{'.' if name == 'likes' else ': '}{said}" in desk.error.message
-
-
-def test_two_reads_agree(stocktwits):
-    first, second = (Desk("social_posts", {**ENTRY, "base_url": stocktwits.url}).sync() for _ in range(2))
-    assert first == second
-
-
-def test_going_on_from_any_state_loses_and_repeats_nothing(stocktwits, site):
-    posts = [post(number, at=NOON + timedelta(minutes=number)) for number in range(1, 6)]
-    for stop in range(6):
-        desk = Desk("social_posts", {**ENTRY, "base_url": stocktwits.url})
-        site.posts = posts[:stop]
-        told = desk.sync()
-        site.posts = posts
-        told += desk.sync()
-        assert [record["post"] for record in told] == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.parametrize("future", [{"fetched_at": "2999-01-01T00:00:00Z"}, {"newest": {"FND": 2**52}}])
