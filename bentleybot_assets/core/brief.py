@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from bentleybot_assets.contracts.sessions import next_session
+from bentleybot_assets.contracts.sessions import cut_off, next_session
 from bentleybot_assets.core.backtest import TOP_FRACTION
 from bentleybot_assets.core.evaluation import SESSIONS_PER_YEAR
 from bentleybot_assets.core.model_versions import EDGE_T
+from bentleybot_assets.core.risk_free import UNAVAILABLE, session_returns
 from bentleybot_assets.core.signals import NO_EDGE, explain
 from bentleybot_assets.core.svg import Line, line_chart
 
@@ -94,6 +95,7 @@ class BriefInputs:
         backtest: ``models/backtest``; rows after the session are ignored.
         bars: rows of ``market/daily_bars`` of the session.
         instruments: ``market/instruments``.
+        risk_free_rates: ``raw/market/risk_free_rates``; what became known after the session is ignored.
         tables: state of each table, columns ``TABLE_STATUS``.
     """
 
@@ -110,6 +112,7 @@ class BriefInputs:
     backtest: pl.DataFrame
     bars: pl.DataFrame
     instruments: pl.DataFrame
+    risk_free_rates: pl.DataFrame
     tables: pl.DataFrame
 
 
@@ -141,6 +144,15 @@ def render_brief(inputs: BriefInputs) -> str:
         tables=inputs.tables.sort("table").to_dicts(),
         edge_t=EDGE_T,
     )
+
+
+def champion_sharpe(inputs: BriefInputs) -> float | str | None:
+    """The Sharpe ratio of following the champion, as the page shows it, or why it has none; None without a record."""
+    mine = _champion_record(inputs)
+    if mine is None:
+        return None
+    risk_free = _risk_free(inputs, mine["session"])
+    return _why_no_sharpe(mine["session"], risk_free) or _sharpe(mine["net_return"], risk_free)
 
 
 @functools.cache
@@ -315,21 +327,32 @@ class _Track:
     returns: pl.Series
 
 
-def _record(inputs: BriefInputs) -> dict[str, Any] | None:
-    """What following each algorithm would have earned, up to the session; None for less than two sessions."""
+def _known(inputs: BriefInputs) -> pl.DataFrame:
+    """The back-test up to the session."""
+    return inputs.backtest.filter(pl.col("session") <= inputs.session).sort("algorithm", "session")
+
+
+def _champion_record(inputs: BriefInputs) -> pl.DataFrame | None:
+    """The back-test of the champion's algorithm up to the session; None for less than two sessions."""
     model = _model(inputs)
     if model is None:
         return None
-    known = inputs.backtest.filter(pl.col("session") <= inputs.session).sort("algorithm", "session")
-    chosen = model["champion"]["algorithm"]
-    mine = known.filter(algorithm=chosen)
-    if mine.height < 2:  # noqa: PLR2004 - a line has two ends
+    mine = _known(inputs).filter(algorithm=model["champion"]["algorithm"])
+    return mine if mine.height >= 2 else None  # noqa: PLR2004 - a line has two ends
+
+
+def _record(inputs: BriefInputs) -> dict[str, Any] | None:
+    """What following each algorithm would have earned, up to the session; None if there is nothing to show."""
+    mine = _champion_record(inputs)
+    if mine is None:
         return None
+    chosen = mine["algorithm"][0]
+    risk_free = _risk_free(inputs, mine["session"])
     champion = _Track(_algorithm(chosen), "champion", mine["net_return"])
     benchmark = _Track("Equal weight", "benchmark", mine["benchmark_return"])
     challengers = [
         _Track(_algorithm(str(algorithm)), "challenger", other["net_return"])
-        for (algorithm,), other in known.partition_by("algorithm", as_dict=True).items()
+        for (algorithm,), other in _known(inputs).partition_by("algorithm", as_dict=True).items()
         if algorithm != chosen and other["session"].equals(mine["session"])
     ]
     tracks = [champion, benchmark, *challengers]
@@ -339,8 +362,10 @@ def _record(inputs: BriefInputs) -> dict[str, Any] | None:
         "last": mine["session"][-1],
         "sessions": mine.height,
         "stats": [
-            {"label": track.label, "css_class": track.css_class, **_statistics(track.returns)} for track in tracks
+            {"label": track.label, "css_class": track.css_class, **_statistics(track.returns, risk_free)}
+            for track in tracks
         ],
+        "why_no_sharpe": _why_no_sharpe(mine["session"], risk_free),
         "turnover": float(mine["turnover"].sum()) / years,
         "cost": float(mine["cost"].sum()) / years,
         "top_percent": round(100 * TOP_FRACTION),
@@ -355,17 +380,39 @@ def _record(inputs: BriefInputs) -> dict[str, Any] | None:
     }
 
 
-def _statistics(returns: pl.Series) -> dict[str, float | None]:
-    """Annualised at 252 sessions; the Sharpe ratio takes no risk-free rate off."""
+def _statistics(returns: pl.Series, risk_free: pl.Series) -> dict[str, float | None]:
+    """Annualised at 252 sessions."""
     daily = returns.to_numpy()
-    volatility = float(daily.std(ddof=1)) * math.sqrt(SESSIONS_PER_YEAR)
     growth = float((1 + daily).prod())
     return {
         "annual_return": growth ** (SESSIONS_PER_YEAR / len(daily)) - 1,
-        "volatility": volatility,
-        "sharpe": float(daily.mean()) * SESSIONS_PER_YEAR / volatility if volatility else None,
+        "volatility": float(daily.std(ddof=1)) * math.sqrt(SESSIONS_PER_YEAR),
+        "sharpe": _sharpe(returns, risk_free),
         "max_drawdown": float(_drawdowns(returns).to_numpy().min()),
     }
+
+
+def _risk_free(inputs: BriefInputs, sessions: pl.Series) -> pl.Series:
+    return session_returns(inputs.risk_free_rates, sessions, cut_off(inputs.session))
+
+
+def _sharpe(returns: pl.Series, risk_free: pl.Series) -> float | None:
+    """Mean over deviation of the return beyond the risk-free one, annualised; None if that is unknown or constant."""
+    if risk_free.has_nulls():
+        return None
+    excess = (returns - risk_free).to_numpy()
+    deviation = float(excess.std(ddof=1))
+    return float(excess.mean()) / deviation * math.sqrt(SESSIONS_PER_YEAR) if deviation else None
+
+
+def _why_no_sharpe(sessions: pl.Series, risk_free: pl.Series) -> str | None:
+    """Which sessions have no risk-free rate; None if all have one."""
+    without = sessions.filter(risk_free.is_null())
+    if without.is_empty():
+        return None
+    which = f"{_count(len(without))} of {_count(len(sessions))} sessions"
+    span = f"the first {_day(without[0])} and the last {_day(without[-1])}"
+    return f"{UNAVAILABLE} for {which}, {span}; see raw/market/risk_free_rates"
 
 
 def _drawdowns(returns: pl.Series) -> pl.Series:

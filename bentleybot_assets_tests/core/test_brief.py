@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 
 import polars as pl
@@ -12,12 +13,14 @@ import pytest
 
 from bentleybot_assets.contracts.market import DailyBars
 from bentleybot_assets.contracts.models import Backtest
+from bentleybot_assets.contracts.raw.market import RiskFreeRates
 from bentleybot_assets.contracts.sessions import sessions_between
 from bentleybot_assets.contracts.trading import Orders, TargetWeights
-from bentleybot_assets.core.brief import TABLE_STATUS, BriefInputs, render_brief, verdict
+from bentleybot_assets.core.brief import TABLE_STATUS, BriefInputs, champion_sharpe, render_brief, verdict
 from bentleybot_assets.core.orders import order_intents
 from bentleybot_assets.core.signals import trading_signals
 from bentleybot_assets.core.sizing import Limits, target_weights
+from bentleybot_assets_tests.core import test_risk_free as risk_free
 from bentleybot_assets_tests.core.test_signals import COSTS, forecasts, instruments, versions
 
 SESSION = date(2022, 12, 28)
@@ -58,6 +61,11 @@ def backtest(returns: list[float], benchmark: list[float], algorithm: str = "rid
     )
 
 
+def rates(span: tuple[date, date], rate_pct: float = 0.0) -> pl.DataFrame:
+    """A bill's rate that is the same on each session of a span."""
+    return risk_free.rates(*((day, rate_pct) for day in sessions_between(*span)))
+
+
 def inputs(*, has_edge: bool = True, **changes: object) -> BriefInputs:
     """A session that sells AAPL, buys SPY and holds IBM."""
     ranking = forecasts(AAPL=0.1, IBM=0.5, SPY=0.9)
@@ -80,6 +88,7 @@ def inputs(*, has_edge: bool = True, **changes: object) -> BriefInputs:
         backtest=backtest([0.01, -0.02, 0.03] * 100, [0.01, -0.01, 0.01] * 100),
         bars=marks,
         instruments=MEMBERS,
+        risk_free_rates=rates((date(2020, 1, 2), date(2022, 12, 28))),
         tables=pl.DataFrame(
             [
                 ("market/daily_bars", 199_420, SESSION, 4, 0, 3),
@@ -104,7 +113,7 @@ FAULT = refusals(("market/daily_bars", "contract", "AAPL 2022-12-28: close is Na
 def blank(given: BriefInputs) -> BriefInputs:
     """The same desk before anything was ever published."""
     frames = ("signals", "targets", "orders", "versions", "backtest", "bars", "instruments", "tables", "refusals")
-    return replace(given, **{name: getattr(given, name).clear() for name in frames})
+    return replace(given, **{name: getattr(given, name).clear() for name in (*frames, "risk_free_rates")})
 
 
 class _Page(HTMLParser):
@@ -279,6 +288,54 @@ def test_the_record_shows_return_risk_and_the_deepest_loss() -> None:
     assert "traded 5.0 times its equity a year" in text  # 2 % a session
 
 
+UNAVAILABLE = "risk-free rate unavailable"
+
+
+def test_the_sharpe_ratio_is_of_what_was_earned_beyond_treasury_bills() -> None:
+    # 1 % and -0.5 % in turn: a mean of 0.25 % a session; bills at a discount of 5.10 %, see test_risk_free.
+    given = inputs(backtest=backtest([0.01, -0.005] * 126, [0.0] * 252))
+    bills = (100 / 98.710833) ** (365 / 91 / 252) - 1
+    deviation = 0.0075 * math.sqrt(252 / 251)
+    for rate_pct, riskless in ((0.0, 0.0), (5.10, bills)):
+        told = replace(given, risk_free_rates=rates((date(2021, 1, 4), SESSION), rate_pct))
+        expected = (0.0025 - riskless) / deviation * math.sqrt(252)
+        assert champion_sharpe(told) == pytest.approx(expected, rel=1e-6)
+        assert f"| {expected:.2f} |" in text_of(told)
+        assert UNAVAILABLE not in text_of(told)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (None, "300 of 300 sessions, the first 20 October 2021 and the last 28 December 2022"),
+        (date(2022, 11, 30), "15 of 300 sessions, the first 7 December 2022 and the last 28 December 2022"),
+    ],
+    ids=["no_series", "past_its_end"],
+)
+def test_where_a_session_has_no_risk_free_rate_there_is_no_sharpe_ratio_and_the_page_says_why(
+    last: date | None, said: str
+) -> None:
+    known = rates((date(2021, 1, 4), last)) if last else RiskFreeRates.empty_frame()
+    given = inputs(risk_free_rates=known)
+    text = text_of(given)
+    assert f"| \N{EM DASH} | {UNAVAILABLE} |" in text
+    assert text.count(f"| {UNAVAILABLE} |") == 2  # the champion and its benchmark
+    assert f"There is no Sharpe ratio: {UNAVAILABLE} for {said}; see raw/market/risk_free_rates." in text
+    assert str(champion_sharpe(given)).startswith(f"{UNAVAILABLE} for {said}")
+
+
+def test_a_rate_that_became_known_after_the_session_does_not_enter_the_page() -> None:
+    given = inputs(risk_free_rates=rates((date(2021, 1, 4), date(2022, 11, 30))))
+    later = risk_free.rates((date(2022, 12, 7), 5.0), fetched_at=datetime(2022, 12, 30, tzinfo=UTC))
+    assert render_brief(replace(given, risk_free_rates=pl.concat([given.risk_free_rates, later]))) == render_brief(
+        given
+    )
+
+
+def test_without_a_record_there_is_neither_ratio_nor_reason() -> None:
+    assert champion_sharpe(blank(inputs())) is None
+
+
 def test_a_loss_from_the_first_session_on_counts() -> None:
     assert "| \N{MINUS SIGN}40.0 %" in text_of(inputs(backtest=backtest([-0.4] + [0.001] * 251, [0.0] * 252)))
 
@@ -336,7 +393,10 @@ def test_the_same_inputs_give_the_same_bytes_in_any_order() -> None:
         given,
         **{
             name: getattr(given, name).reverse()
-            for name in ("signals", "targets", "orders", "versions", "backtest", "bars", "instruments", "tables")
+            for name in (
+                *("signals", "targets", "orders", "versions", "backtest", "bars", "instruments", "tables"),
+                "risk_free_rates",
+            )
         },
         positions=dict(reversed(given.positions.items())),
     )

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
+from bentleybot_assets.contracts.raw.market import RiskFreeRates
 from bentleybot_assets.contracts.reports import DailyBrief
-from bentleybot_assets.core.brief import BriefInputs, render_brief, verdict
+from bentleybot_assets.core.brief import BriefInputs, champion_sharpe, render_brief, verdict
 from bentleybot_assets.ledger.decisions import Account
 from bentleybot_assets.resources.desk import Desk
 from bentleybot_assets.resources.ledger import LedgerResource
 from bentleybot_assets.resources.reports import ReportFolder
 from bentleybot_assets.resources.warehouse import WarehouseResource
+from bentleybot_assets.warehouse.base import MissingTableError, Warehouse
 from bentleybot_assets.wiring.io_manager import MAY_BE_MISSING
 from bentleybot_assets.wiring.partitions import one_session_at_a_time, sessions, sessions_of
 from bentleybot_assets.wiring.status import table_status
@@ -81,26 +83,26 @@ def daily_brief(
     orders = books.orders(session)
     refusals = books.open_refusals(session)
     account = _account(books, session, desk)
-    html = render_brief(
-        BriefInputs(
-            session=session,
-            account_mode=desk.account_mode,
-            data_mode=desk.data_mode,
-            cash_usd=account.cash_usd if account else None,
-            positions=account.positions if account else {},
-            signals=signals,
-            targets=targets,
-            orders=orders,
-            refusals=refusals,
-            versions=versions,
-            backtest=backtest,
-            bars=bars.filter(session=session).collect(),
-            instruments=instruments,
-            tables=table_status(context, warehouse.open(), session),
-        )
+    inputs = BriefInputs(
+        session=session,
+        account_mode=desk.account_mode,
+        data_mode=desk.data_mode,
+        cash_usd=account.cash_usd if account else None,
+        positions=account.positions if account else {},
+        signals=signals,
+        targets=targets,
+        orders=orders,
+        refusals=refusals,
+        versions=versions,
+        backtest=backtest,
+        bars=bars.filter(session=session).collect(),
+        instruments=instruments,
+        risk_free_rates=_risk_free_rates(warehouse.open()),
+        tables=table_status(context, warehouse.open(), session),
     )
+    html = render_brief(inputs)
     path = reports.write("daily_brief", session, html)
-    context.add_asset_metadata({"page": dg.MetadataValue.path(str(path))})
+    context.add_asset_metadata({"page": dg.MetadataValue.path(str(path)), "sharpe": champion_sharpe(inputs)})
     return pl.DataFrame(
         {
             "session": [session],
@@ -113,6 +115,14 @@ def daily_brief(
         },
         schema=DailyBrief.polars_schema(),
     )
+
+
+def _risk_free_rates(warehouse: Warehouse) -> pl.DataFrame:
+    """Read here rather than as an input: a series that could not be synced must not keep the page from being made."""
+    try:
+        return warehouse.read(RiskFreeRates)
+    except MissingTableError:
+        return RiskFreeRates.empty_frame()
 
 
 def _account(books: Ledger, session: date, desk: Desk) -> Account | None:

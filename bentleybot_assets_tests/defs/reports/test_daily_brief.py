@@ -131,3 +131,8 @@ def test_an_account_that_was_not_recorded_is_not_made_up(write: Callable[[], dic
         connection.execute("DELETE FROM decided_positions")
         connection.execute("DELETE FROM decided_accounts")
     assert "What the account held when this session was decided was not recorded." in write()["html"]
+
+
+def test_without_risk_free_rates_the_page_is_written_all_the_same(write: Callable[[], dict[str, Any]]) -> None:
+    assert "HOLD" in write()["html"]
+    assert dg.AssetKey(["raw", "market", "risk_free_rates"]) not in daily_brief.dependency_keys
