@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bentleybot_assets.contracts._base import contracts
 from bentleybot_assets.contracts.market import DailyBars
+from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.market import DailyBars as RawDailyBars
 from bentleybot_assets.contracts.trading import Orders, TargetWeights
 from bentleybot_assets.core.audit import audit, describe, valid_rows
@@ -143,6 +145,14 @@ def test_an_empty_table_is_condemned() -> None:
 
 def test_a_table_that_may_be_empty_is_published_empty() -> None:
     assert audit(Orders, Orders.empty_frame(), published_rows=50).passed
+
+
+RAW = [contract for contract in contracts() if issubclass(contract, RawContract)]
+
+
+@pytest.mark.parametrize("contract", RAW, ids=lambda contract: contract.table_name())
+def test_a_delivery_of_a_stream_that_has_nothing_is_no_fault(contract: type[RawContract]) -> None:
+    assert audit(contract, contract.empty_frame()).passed
 
 
 def test_a_table_that_lost_more_than_nine_tenths_is_condemned() -> None:
