@@ -72,7 +72,7 @@ class PolledFeed(ABC):
         is_modelled = is_history and published_at <= now
         return record | {
             "feed": self.name,
-            "event_at": iso(published_at),
+            "event_at": iso(min(published_at, now)),
             "available_at": iso(published_at if is_modelled else now),
             "is_modelled": is_modelled,
             "fetched_at": iso(now),

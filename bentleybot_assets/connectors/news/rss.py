@@ -5,7 +5,9 @@ Belongs here: from feedparser's fields to records. Does not belong here: fetchin
 Markup is delivered raw: what is shown is cleaned where it is shown, and cleaning here would lose what was said.
 
 What a feed shows when it is first read is history: it counts as known since it says that it was published or changed.
-Whatever appears later was first seen when it was fetched, however old it says to be.
+Whatever appears later was first seen when it was fetched, however old it says to be. A date counts if it names an
+instant: with a time of day, and an offset that is understood. Feedparser takes others for Greenwich's, which makes
+articles known before they were there.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import importlib.metadata
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -127,7 +130,7 @@ class RssFeed:
             is_modelled = is_first_read and "" < stated <= fetched_at
             articles[record["article"]] = record | {
                 "feed": self.name,
-                "event_at": published or updated or fetched_at,
+                "event_at": min(published or updated or fetched_at, fetched_at),
                 "available_at": stated if is_modelled else fetched_at,
                 "is_modelled": is_modelled,
                 "fetched_at": fetched_at,
@@ -219,8 +222,8 @@ def _record(entry: Mapping[str, Any], own: Mapping[str, Any], feed: Mapping[str,
         "author": entry.get("author") or None,
         "language": _language(entry) or feed.get("language") or None,
         "tags": json.dumps(tags, ensure_ascii=False) if tags else None,
-        "published_at": _instant(entry.get("published_parsed")),
-        "updated_at": _instant(entry.get("updated_parsed")),
+        "published_at": _instant(entry.get("published", "")),
+        "updated_at": _instant(entry.get("updated", "")),
     }
     extra = {**_beyond(entry, columns), **own}
     return fitted({**dict.fromkeys(Articles.polars_schema()), **columns}, extra, Articles)
@@ -271,15 +274,16 @@ def _language(entry: Mapping[str, Any]) -> str | None:
     return next(filter(None, stated), None)
 
 
-def _instant(nine: Sequence[int] | None) -> str | None:
-    """A struct of time in UTC as the protocol's text; None if there is none or it is broken."""
-    if nine is None or nine[0] < _FIRST_YEAR:
-        return None
-    year, month, day, hour, minute, second, *_ = nine
-    try:
-        return iso(datetime(year, month, day, hour, minute, second, tzinfo=UTC))
-    except ValueError:
-        return None
+def _instant(date_text: str) -> str | None:
+    """A date of ISO 8601 (Atom) or RFC 2822 (RSS) as the protocol's text; None if it names no instant, or is broken."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            instant = read(date_text.strip())
+            if instant.tzinfo is not None and instant.year >= _FIRST_YEAR:
+                return iso(instant)
+        except (ValueError, OverflowError):
+            continue
+    return None
 
 
 def _says_something(entry: Mapping[str, Any]) -> bool:

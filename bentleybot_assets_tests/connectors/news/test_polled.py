@@ -73,6 +73,13 @@ def test_a_limited_rate_is_waited_out(kind, waits):
     assert waits == [31]  # the cdk adds a second
 
 
+def test_what_is_dated_ahead_is_true_and_known_when_it_was_fetched(kind):
+    with api(kind.site(kind.item(1, at=datetime(2024, 3, 9, tzinfo=UTC))).answer) as served:
+        (record,) = Desk(kind.stream, {**kind.entry, "base_url": served.url}).sync()
+    assert record["published_at"] == "2024-03-09T00:00:00Z"
+    assert {record["event_at"], record["available_at"]} == {record["fetched_at"]} == {"2024-03-01T08:00:00Z"}
+
+
 def test_an_unread_feed_keeps_its_mark(kind):
     with api(kind.site(*five_of(kind)).answer) as served:
         desk = Desk(kind.stream, {**kind.entry, "base_url": served.url})

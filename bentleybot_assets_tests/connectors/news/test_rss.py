@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -12,11 +13,12 @@ from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, TransientError
 from bentleybot_assets.connectors.news import parse as module
 from bentleybot_assets.connectors.news.fetch import FeedClient
-from bentleybot_assets.connectors.news.rss import RssFeed, to_records
+from bentleybot_assets.connectors.news.rss import RssFeed, _instant, to_records
 from bentleybot_assets.contracts.raw.news import Articles
 from bentleybot_assets_tests.connectors.news.web import Web, page, serving, xml_fragments
 
@@ -388,7 +390,19 @@ def test_a_text_that_is_longer_than_its_column_is_kept_whole(web):
         ("Wed, 28 Dec 2022 09:15:00 -0500", "2022-12-28T14:15:00Z"),
         ("Wed, 28 Dec 2022 09:15:00 EST", "2022-12-28T14:15:00Z"),
         ("2022-12-28T09:15:00+09:00", "2022-12-28T00:15:00Z"),
-        ("2022-12-28", "2022-12-28T00:00:00Z"),
+        ("2022-12-28T09:15:00.25-0330", "2022-12-28T12:45:00Z"),
+        ("Wed, 28 Dec 22 09:15:00 GMT", "2022-12-28T09:15:00Z"),
+        # To take these for Greenwich's would date an article up to a day before it was there.
+        ("2022-12-28", None),
+        ("2022-12", None),
+        ("2022-12-28T09:15:00", None),
+        ("2022-12-28T09:15:00 EST", None),
+        ("Wed, 28 Dec 2022 09:15:00", None),
+        ("Wed, 28 Dec 2022 09:15:00 BRT", None),
+        ("Wed, 28 Dec 2022 9:15 PM EST", None),
+        ("Wed, 28 Dec 2022 09:15:00 UTC-0500", None),
+        ("Wed, 28 Dec 2022 24:00:00 GMT", None),
+        ("1672218900", None),
         ("Thu, 01 Jan 1970 00:00:00 GMT", None),
         ("0001-01-01T00:00:00Z", None),
         ("31 February", None),
@@ -398,6 +412,27 @@ def test_dates_are_utc_and_broken_ones_are_kept_as_they_came(web, stated, delive
     (record,) = read(web, rss(f"<guid>a</guid><pubDate>{stated}</pubDate>"))
     assert record["published_at"] == delivered_as
     assert json.loads(record["extra"] or "{}").get("published") == (None if delivered_as else stated)
+
+
+PARTS_OF_DATES = [
+    "Fri,",
+    "31",
+    "Feb",
+    "2024",
+    "99999999999",
+    "12:00:07",
+    "GMT",
+    "+9999",
+    "-10:00",
+    "9999-12-31T23:59:59",
+]
+
+
+@given(st.text() | st.lists(st.sampled_from(PARTS_OF_DATES), max_size=7).map(" ".join))
+@example("9999-12-31T23:59:59-10:00")
+@example("Fri, 31 Dec 9999 23:59:59 -1000")
+def test_no_date_however_odd_is_a_crash(text):
+    assert _instant(text) is None or re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", _instant(text))
 
 
 def test_articles_of_before_the_start_date_are_left_out(web):
@@ -430,6 +465,13 @@ def test_history_that_was_changed_is_known_since_the_change_and_a_future_date_si
     changed, future = read(web, f"<feed xmlns='http://www.w3.org/2005/Atom'>{entries}</feed>")
     assert (changed["available_at"], changed["is_modelled"]) == ("2022-12-05T00:00:00Z", True)
     assert (future["available_at"], future["is_modelled"]) == (FETCHED, False)
+    assert (future["published_at"], future["event_at"]) == ("2022-12-01T00:00:00Z", "2022-12-01T00:00:00Z")
+
+
+def test_an_article_that_is_dated_ahead_is_true_when_it_was_fetched(web):
+    (record,) = read(web, rss("<guid>a</guid><pubDate>Sun, 01 Jan 2023 00:00:00 GMT</pubDate>"))
+    assert record["published_at"] == "2023-01-01T00:00:00Z"
+    assert (record["event_at"], record["available_at"], record["is_modelled"]) == (FETCHED, FETCHED, False)
 
 
 def test_an_unchanged_article_is_told_once_and_a_changed_one_again(web):
