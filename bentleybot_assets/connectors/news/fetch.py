@@ -39,6 +39,7 @@ _PORTS = {"http": 80, "https": 443}
 _USUAL_PORTS = frozenset({80, 443, 8080, 8443})
 _SAFE_IN_TARGET = "/?%:@!$&'()*+,;=~-._[]"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FOR_NOW = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -341,7 +342,7 @@ def _redirected(target: SplitResult, location: str) -> SplitResult:
 
 def _refusal(where: str, status: int, headers: Mapping[str, str]) -> ConfigError | TransientError:
     """What an answer other than a feed means."""
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in _FOR_NOW or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         wait = f" It asks to wait: {headers['retry-after'][:40]}." if "retry-after" in headers else ""
         return TransientError(f"{where} answers with status {status}.{wait} Sync again later.")
     return ConfigError(

@@ -245,10 +245,12 @@ def test_a_packed_body_within_the_limit_is_unpacked(web, size):
         (page(status=304), ConfigError, "status 304"),
         (page(status=429, Retry_After="120"), TransientError, "status 429. It asks to wait: 120. Sync again later"),
         (page(status=503), TransientError, "status 503. Sync again later"),
+        (page(status=408), TransientError, "status 408. Sync again later"),
+        (page(status=425), TransientError, "status 425. Sync again later"),
     ],
     ids=[
         *("cut", "not packed", "packed otherwise", "packed twice", "shorter than stated", "404", "410", "204", "304"),
-        *("429", "503"),
+        *("429", "503", "408", "425"),
     ],
 )
 def test_an_answer_that_is_no_feed_says_what_to_do(web, answer, error, message):
