@@ -166,7 +166,7 @@ class YahooFeed:
         rows = _with_knowledge_time(rows, "ex_date", chart, mark)
         known = pl.concat([told.filter(~is_in_answer), chart.actions])
         return to_records(rows, _constants(_ACTIONS, chart) | {"symbol": symbol}), {
-            **self._mark(_ACTIONS, chart),
+            **self._mark(_ACTIONS, chart, mark, is_news=not rows.is_empty()),
             "actions": [list(action) for action in known.iter_rows()],
         }
 
@@ -182,12 +182,16 @@ class YahooFeed:
             pl.col(stream.key).alias(stream.cursor), "event_at", "available_at", "extra", **stream.values
         )
         rows = _with_knowledge_time(rows, stream.cursor, chart, mark)
-        return to_records(rows, _constants(stream, chart) | own), self._mark(stream, chart)
+        new_mark = self._mark(stream, chart, mark, is_news=not rows.is_empty())
+        return to_records(rows, _constants(stream, chart) | own), new_mark
 
-    def _mark(self, stream: _Stream, chart: Chart) -> Mark:
-        """The mark of having read the chart."""
+    def _mark(self, stream: _Stream, chart: Chart, mark: Mark | None, *, is_news: bool) -> Mark:
+        """The mark of having read the chart; its ``fetched_at`` is when there last was news."""
         recent = stream.recent(chart.bars, self._rows_of_lookback(stream, chart))
-        return {stream.cursor: max(recent), "recent": recent}
+        fetched_at = iso(chart.fetched_at)
+        if mark is not None and not is_news:
+            fetched_at = mark.get("fetched_at", fetched_at)
+        return {stream.cursor: max(recent), "recent": recent, "fetched_at": fetched_at}
 
     def _rows_of_lookback(self, stream: _Stream, chart: Chart) -> int:
         """How many of the chart's last rows are of the last days that it has, in the instrument's time zone."""
@@ -199,15 +203,17 @@ class YahooFeed:
     def _since(self, stream: _Stream, mark: Mark | None, wanted: Wanted) -> tuple[Chart | None, bool]:
         """What Yahoo has from the look-back on; all of it if it was never read, or (True) if all values moved.
 
-        None if the mark lies in the future: nothing comes after it.
+        None if the mark lies in the future: nothing comes after it, and versions are ordered by when they were fetched.
         """
         if mark is None:
             return _told(stream, self._charts.ask(wanted, self._start)), False
-        if mark[stream.cursor] > iso(self._charts.now()):
+        last = max(mark[stream.cursor], mark.get("fetched_at", ""))
+        if last > iso(self._charts.now()):
             _logger.warning(
-                "%s: the STATE says that %s was read, which is still to come; nothing is read.",
+                "%s: the STATE says that %s was read, which is still to come; nothing is read. If that is wrong, set "
+                "the clock.",
                 wanted.symbol,
-                mark[stream.cursor],
+                last,
             )
             return None, False
         oldest = min(mark["recent"])

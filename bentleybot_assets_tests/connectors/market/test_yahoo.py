@@ -31,6 +31,7 @@ DAILY = ("daily_bars", "corporate_actions")
 
 PRICES = ("open", "high", "low", "close", "volume")
 AFTER_THE_CLOSE = datetime(2024, 1, 19, 18, 0, tzinfo=NEW_YORK)
+AN_HOUR_LATER = datetime(2024, 1, 19, 19, 0, tzinfo=NEW_YORK)
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_the_live_bar_is_never_read(replay, clock):
 
 def test_reading_again_brings_nothing_if_nothing_changed(replay):
     first = read_at(AFTER_THE_CLOSE, config_of(replay))
-    again = read_at(AFTER_THE_CLOSE, config_of(replay), states_of(first))
+    again = read_at(AN_HOUR_LATER, config_of(replay), states_of(first))
     assert records_of(again, "daily_bars") == records_of(again, "corporate_actions") == []
     assert [state.stream.stream_state for state in states_of(again)] == [
         state.stream.stream_state for state in states_of(first)
@@ -104,7 +105,7 @@ def test_reading_again_brings_nothing_if_nothing_changed(replay):
 def test_only_the_look_back_is_asked_for_again(replay):
     first = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=3))
     replay.queries.clear()
-    read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=3), states_of(first))
+    read_at(AN_HOUR_LATER, config_of(replay, lookback_sessions=3), states_of(first))
     starts = {query["period1"] for _, query in replay.queries if "period1" in query}
     midnight = datetime.combine(DAYS[-3], time(0), tzinfo=NEW_YORK)
     assert starts == {str(int(midnight.timestamp()))}
@@ -119,7 +120,7 @@ def test_a_new_session_brings_only_its_bar(replay):
 def test_yahoos_rounding_noise_is_not_news(replay):
     first = read_at(AFTER_THE_CLOSE, config_of(replay))
     replay.charts["TEST"] = chart(factor=1.0000001)
-    assert sessions(read_at(AFTER_THE_CLOSE, config_of(replay), states_of(first))) == []
+    assert sessions(read_at(AN_HOUR_LATER, config_of(replay), states_of(first))) == []
 
 
 def test_a_corrected_bar_arrives_as_a_newer_version(replay):
@@ -203,14 +204,14 @@ def test_an_action_that_moves_to_another_day_is_withdrawn_where_it_was(replay):
         ("2024-01-18", "dividend", 1.0, True),
         ("2024-01-19", "dividend", 1.0, False),
     ]
-    third = read_at(datetime(2024, 1, 22, 9, 0, tzinfo=NEW_YORK), config_of(replay), states_of(second))
+    third = read_at(datetime(2024, 1, 22, 10, 0, tzinfo=NEW_YORK), config_of(replay), states_of(second))
     assert actions_of(third) == []
 
 
 def test_an_action_outside_the_look_back_is_not_taken_for_withdrawn(replay):
     replay.charts["TEST"] = chart(events=dividend_on(DAYS[1], 1.0))
     first = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=2))
-    second = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=2), states_of(first))
+    second = read_at(AN_HOUR_LATER, config_of(replay, lookback_sessions=2), states_of(first))
     assert actions_of(second) == []
     assert states_of(second)[-1].stream.stream_state == states_of(first)[-1].stream.stream_state
 
@@ -233,7 +234,7 @@ def test_a_split_sends_the_whole_history_on_the_new_basis(replay):
         (day.isoformat(), (100 + position) / 2) for position, day in enumerate(DAYS)
     ]
     assert [action["value"] for action in records_of(second, "corporate_actions")] == [2.0]
-    third = read_at(AFTER_THE_CLOSE, config_of(replay, lookback_sessions=2), states_of(second))
+    third = read_at(AN_HOUR_LATER, config_of(replay, lookback_sessions=2), states_of(second))
     assert sessions(third) == []
 
 
@@ -269,7 +270,7 @@ def test_a_symbol_yahoo_does_not_know_is_reported_and_fails_no_other(replay):
 def test_a_symbol_that_is_mended_is_not_reported_any_more(replay):
     first = read_at(AFTER_THE_CLOSE, config_of(replay, "NOPE", "TEST"))
     replay.charts["NOPE"] = chart()
-    second = read_at(AFTER_THE_CLOSE, config_of(replay, "NOPE", "TEST"), states_of(first))
+    second = read_at(AN_HOUR_LATER, config_of(replay, "NOPE", "TEST"), states_of(first))
     assert {bar["symbol"] for bar in records_of(second, "daily_bars")} == {"NOPE"}
     assert [state.stream.stream_state.problems for state in states_of(second)] == [{}, {}]
 
@@ -455,7 +456,7 @@ def test_an_abnormal_future_state_yields_no_record_and_no_crash(is_bare):
             mark = {"start_date": mark["start_date"], **far} if is_bare else mark | far
             state.stream.stream_state = AirbyteStateBlob({"mode": "yahoo", "marks": {part: mark}, "problems": {}})
         replay.queries.clear()
-        messages = read_at(now, config, states, streams=streams)
+        messages = read_at(now + timedelta(hours=1), config, states, streams=streams)
     assert error_of(messages) is None
     assert not [message for message in messages if message.record is not None]
     assert replay.queries == []
