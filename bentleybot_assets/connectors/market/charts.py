@@ -51,6 +51,10 @@ _HOURLY_DAYS = 729
 
 _ACTIONS = {"split": "Stock Splits", "dividend": "Dividends"}
 _AROUND_THE_CLOCK = ("CRYPTOCURRENCY", "CURRENCY")
+_OF_SESSIONS = ("EQUITY", "ETF", "INDEX", "MUTUALFUND")
+_MINOR_UNITS = ("GBp", "GBX", "ILA", "USX", "ZAc")
+"""In what Yahoo tells some prices of London, Tel Aviv, Chicago and Johannesburg: pence, agorot and cents."""
+
 _CHART = "/v8/finance/chart/"
 _TIMEOUT_SECONDS = 30
 _TWO_DAYS = timedelta(days=2)
@@ -182,30 +186,50 @@ def _download(session: Any, wanted: Wanted, first: date, now: datetime) -> Chart
         days = pl.Series("session", list(table.index.date), dtype=pl.Date)
         times = days.dt.to_string("iso").to_frame().hstack(bar_times(days, calendar))
         actions = _actions(table)
-    if not re.fullmatch(CURRENCY_PATTERN, str(metadata["currency"])):
-        raise ConfigError(
-            f"Yahoo tells no currency of {wanted.symbol} (it says {metadata['currency']!r}), so its prices mean "
-            f"nothing. Remove it from `{wanted.setting}`."
-        )
     bars = times.hstack(_prices(table, has_volume=not is_currency)).with_columns(extra=_extra(table))
-    return Chart(bars, actions, calendar, metadata["currency"], now)
+    return Chart(bars, actions, calendar, _currency(wanted, metadata), now)
 
 
 def _calendar(wanted: Wanted, metadata: Any) -> Calendar:
     """The instrument's calendar.
 
     Raises:
-        ConfigError: it trades neither in New York nor around the clock.
+        ConfigError: it trades neither in New York's sessions nor around the clock.
     """
-    timezone = metadata["exchangeTimezoneName"]
-    if metadata["instrumentType"] in _AROUND_THE_CLOCK:
+    timezone, kind = metadata["exchangeTimezoneName"], metadata["instrumentType"]
+    if kind in _AROUND_THE_CLOCK:
         return AroundTheClock(timezone)
     if timezone != EXCHANGE_TIMEZONE:
         raise ConfigError(
             f"{wanted.symbol} trades in {timezone}, but this source knows the days of {EXCHANGE_TIMEZONE}, of "
             f"currencies and of crypto assets only. Remove it from `{wanted.setting}`."
         )
+    if kind not in _OF_SESSIONS:
+        raise ConfigError(
+            f"{wanted.symbol} is of the kind {kind}, whose trading hours this source does not know; it knows those of "
+            f"{', '.join((*_OF_SESSIONS, *_AROUND_THE_CLOCK))}. Remove it from `{wanted.setting}`."
+        )
     return NEW_YORK
+
+
+def _currency(wanted: Wanted, metadata: Any) -> str:
+    """The currency of the instrument's prices.
+
+    Raises:
+        ConfigError: there is none, or they are in a part of one.
+    """
+    told = metadata["currency"]
+    if told in _MINOR_UNITS:
+        raise ConfigError(
+            f"Yahoo tells the prices of {wanted.symbol} in {told!r}, a hundredth of a currency, which this source does "
+            f"not convert. Remove it from `{wanted.setting}`."
+        )
+    if not re.fullmatch(CURRENCY_PATTERN, str(told)):
+        raise ConfigError(
+            f"Yahoo tells no currency of {wanted.symbol} (it says {told!r}), so its prices mean nothing. "
+            f"Remove it from `{wanted.setting}`."
+        )
+    return str(told)
 
 
 def _utc(table: Any) -> pl.Series:

@@ -109,7 +109,7 @@ def test_the_hour_that_is_not_over_is_not_read(replay, clock, last):
 
 def test_reading_hour_by_hour_brings_each_once(replay):
     told, state = [], None
-    for hour in (10, 11, 12, 13, 14, 18, 18):
+    for hour in (10, 11, 12, 13, 14, 18, 19):
         messages, bars = hours(datetime(2024, 7, 3, hour, 50, tzinfo=NEW_YORK), replay, state)
         told += [bar["bar_at"] for bar in bars]
         state = states_of(messages)
@@ -392,6 +392,45 @@ def test_an_answer_of_another_shape_is_about_its_symbol_alone(replay):
     assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"TEST"}
     problem = states_of(messages)[0].stream.stream_state.problems["ODD"]
     assert problem == "Yahoo's answer for ODD cannot be read: KeyError('instrumentType'). Sync again later."
+
+
+@pytest.mark.parametrize(("kind", "symbol"), [("FUTURE", "GC=F"), ("OPTION", "X240119C00100"), ("NEW", "ODD")])
+def test_an_instrument_that_keeps_other_hours_is_refused_by_its_kind(replay, kind, symbol):
+    replay.charts[symbol] = chart(instrument=kind)
+    error = error_of(read_at(WINTER_EVENING, config_of(replay, symbol)))
+    assert error.failure_type is FailureType.config_error
+    assert f"{symbol} is of the kind {kind}, whose trading hours this source does not know" in error.message
+    assert "Remove it from `symbols`" in error.message
+
+
+@pytest.mark.parametrize("kind", ["EQUITY", "ETF", "INDEX", "MUTUALFUND"])
+def test_what_trades_by_sessions_of_new_york_is_read(replay, kind):
+    replay.charts["KIND"] = chart(instrument=kind)
+    assert len(records_of(read_at(WINTER_EVENING, config_of(replay, "KIND")), "daily_bars")) == len(DAYS)
+
+
+@pytest.mark.parametrize("unit", ["GBp", "GBX", "USX", "ZAc", "ILA"])
+def test_prices_in_a_minor_unit_are_not_taken_for_a_currency(replay, unit):
+    replay.charts["ODD"] = chart()
+    replay.charts["ODD"]["meta"]["currency"] = unit
+    messages = read_at(WINTER_EVENING, config_of(replay, "ODD", "TEST"))
+    assert {bar["symbol"] for bar in records_of(messages, "daily_bars")} == {"TEST"}
+    problem = states_of(messages)[0].stream.stream_state.problems["ODD"]
+    assert problem == (
+        f"Yahoo tells the prices of ODD in {unit!r}, a hundredth of a currency, which this source does not convert. "
+        "Remove it from `symbols`."
+    )
+
+
+def test_nothing_is_read_by_a_clock_that_was_set_back(replay, caplog):
+    messages = read_at(WINTER_EVENING, config_of(replay))
+    replay.charts["TEST"]["indicators"]["quote"][0]["volume"][-1] = 7
+    before = read_at(WINTER_EVENING - timedelta(minutes=10), config_of(replay), states_of(messages))
+    assert records_of(before, "daily_bars") == []
+    assert states_of(before)[0].stream.stream_state == states_of(messages)[0].stream.stream_state
+    assert "TEST: the STATE says that 2024-01-19T23:00:00Z was read, which is still to come" in caplog.text
+    after = read_at(WINTER_EVENING + timedelta(minutes=10), config_of(replay), states_of(before))
+    assert [bar["volume"] for bar in records_of(after, "daily_bars")] == [7.0]
 
 
 def test_prices_without_a_currency_are_about_their_symbol_alone(replay):
