@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, iso
+from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record
+from bentleybot_assets.connectors.polling import ending_in, is_before_last_read
 from bentleybot_assets.connectors.portfolio.statements import Statement, StatementError, news
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
@@ -128,12 +129,7 @@ class FilesInstitution:
     def read(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`Institution`."""
         statements, problems, fetched_at = self._statements()
-        if mark is not None and mark["fetched_at"] > iso(fetched_at):
-            _logger.warning(
-                "%s was last read at %s, which is yet to come. Set this machine's clock; nothing is read until then.",
-                self._name,
-                mark["fetched_at"],
-            )
+        if is_before_last_read(fetched_at, mark, self._name, _logger):
             return (), mark
         if problems and not statements:
             raise ConfigError(" ".join(problems))
@@ -146,7 +142,7 @@ class FilesInstitution:
             start=self._start,
             fetched_at=fetched_at,
         )
-        return (_then_raise(records, IncompleteError(" ".join(problems), new_mark)) if problems else records), new_mark
+        return (ending_in(IncompleteError(" ".join(problems), new_mark), records) if problems else records), new_mark
 
     def _statements(self) -> tuple[list[Statement], list[str], datetime]:
         """What the files say, why others could not be read, and when; read once, so that streams agree."""
@@ -174,8 +170,3 @@ def _content(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise StatementError(f"it has more than {MAX_BYTES:,} bytes. Download a shorter period.")
     return content
-
-
-def _then_raise(records: Iterable[Record], problem: IncompleteError) -> Iterator[Record]:
-    yield from records
-    raise problem

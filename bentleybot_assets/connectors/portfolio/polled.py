@@ -10,13 +10,14 @@ import json
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 from bentleybot_assets.connectors.feeds import ConfigError, IncompleteError, Mark, Record, iso
 from bentleybot_assets.connectors.payloads import Payload
+from bentleybot_assets.connectors.polling import ending_in, is_before_last_read
 from bentleybot_assets.connectors.portfolio.institutions import knowledge_time, record
 from bentleybot_assets.contracts._base import SYMBOL_PATTERN
 from bentleybot_assets.contracts.raw._base import RawContract
@@ -94,8 +95,8 @@ class PolledInstitution(ABC):
 
     def read(self, contract: type[RawContract], mark: Mark | None) -> tuple[Iterable[Record], Mark | None]:
         """See :class:`~bentleybot_assets.connectors.portfolio.institutions.Institution`."""
-        now = self._time_after(mark)
-        if now is None:
+        now = self._clock()
+        if is_before_last_read(now, mark, self.name, _logger):
             return (), mark
         of_stream = {
             Accounts: self._accounts,
@@ -134,19 +135,6 @@ class PolledInstitution(ABC):
         records = self._records(Transactions, news, now)
         return sorted(records, key=lambda made: made["event_at"]), {"fetched_at": iso(now), **new_mark}
 
-    def _time_after(self, mark: Mark | None) -> datetime | None:
-        """The present; None if it is not after the mark, because versions are told apart by when they were fetched."""
-        now = self._clock()
-        if mark is None or iso(now) > mark["fetched_at"]:
-            return now
-        _logger.warning(
-            "%s was read at %s, and it is %s now: nothing is read before. If that is wrong, set the clock.",
-            self.name,
-            mark["fetched_at"],
-            iso(now),
-        )
-        return None
-
     def _records(self, contract: type[RawContract], news: Iterable[Told], now: datetime) -> list[Record]:
         return [
             record(
@@ -168,16 +156,14 @@ class PolledInstitution(ABC):
         lost = [told for told in news if told.content["currency"] is None]
         records = self._records(contract, [told for told in news if told.content["currency"] is not None], now)
 
-        def ending_in_report() -> Iterator[Record]:
-            yield from records
-            accounts = sorted({told.content["account"] for told in lost})
-            raise IncompleteError(
-                f"{len(lost)} of {len(news)} {contract.asset_key()[-1]} have no ISO 4217 currency and are left out: "
-                f"{lost[0].extra} of {', '.join(accounts)}.",
-                mark,
-            )
-
-        return (ending_in_report() if lost else records), mark
+        if not lost:
+            return records, mark
+        accounts = sorted({told.content["account"] for told in lost})
+        report = (
+            f"{len(lost)} of {len(news)} {contract.asset_key()[-1]} have no ISO 4217 currency and are left out: "
+            f"{lost[0].extra} of {', '.join(accounts)}."
+        )
+        return ending_in(IncompleteError(report, mark), records), mark
 
 
 def ticker(payload: Payload, name: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airbyte_cdk.models import ConnectorSpecification
@@ -23,6 +23,7 @@ from bentleybot_assets.connectors.portfolio.institutions import Institution
 from bentleybot_assets.connectors.portfolio.ofx_institution import OfxInstitution
 from bentleybot_assets.connectors.portfolio.plaid import PlaidInstitution
 from bentleybot_assets.connectors.portfolio.sample import NAMES, SampleInstitution
+from bentleybot_assets.connectors.specification import entry_schema, start_date, start_date_schema
 from bentleybot_assets.connectors.streams import PartedStream, traced
 from bentleybot_assets.contracts.raw._base import RawContract
 from bentleybot_assets.contracts.raw.portfolio import Accounts, Balances, Positions, Transactions
@@ -37,8 +38,6 @@ KINDS: Mapping[str, type[Institution]] = {
 
 MODES = ("sample", "institutions")
 
-_FIRST_DAY = date(1990, 1, 1)
-
 _STREAMS: Mapping[type[RawContract], str] = {
     Accounts: "fetched_at",
     Balances: "event_at",
@@ -52,29 +51,15 @@ _Reads = Institution | SampleInstitution
 _Opened = Callable[[], _Reads]
 
 
-def _entry(kind: str, institution: type[Institution]) -> dict[str, Any]:
-    """JSON schema of an entry of one kind."""
-    return {
-        "type": "object",
-        "title": kind,
-        "required": ["name", "kind", *institution.REQUIRED],
-        "additionalProperties": False,
-        "properties": {
-            "name": {
-                "type": "string",
-                "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$",
-                "title": "Name",
-                "description": "What you call the institution; its records carry this name.",
-                "order": 0,
-            },
-            "kind": {"type": "string", "const": kind, "title": "Kind", "order": 1},
-            **{
-                name: {**schema, "order": order}
-                for order, (name, schema) in enumerate(institution.SETTINGS.items(), start=2)
-            },
-        },
-    }
-
+_ENTRIES = [
+    entry_schema(
+        kind,
+        institution.SETTINGS,
+        institution.REQUIRED,
+        "What you call the institution; its records carry this name.",
+    )
+    for kind, institution in KINDS.items()
+]
 
 _SPECIFICATION: dict[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -92,21 +77,13 @@ _SPECIFICATION: dict[str, Any] = {
         },
         "institutions": {
             "type": "array",
-            "items": {"type": "object", "oneOf": [_entry(kind, institution) for kind, institution in KINDS.items()]},
+            "items": {"type": "object", "oneOf": _ENTRIES},
             "title": "Institutions",
             "description": "Banks and brokers to read. Mode institutions needs at least one.",
             "default": [],
             "order": 1,
         },
-        "start_date": {
-            "type": "string",
-            "format": "date",
-            "pattern": r"^\d{4}-\d{2}-\d{2}$",
-            "title": "Start date",
-            "description": "First day to read.",
-            "default": _FIRST_DAY.isoformat(),
-            "order": 2,
-        },
+        "start_date": start_date_schema("First day to read.", 2),
     },
 }
 
@@ -154,14 +131,14 @@ class PortfolioSource(AbstractSource):
                 tuple(institutions),
                 _reader(institutions, contract),
                 mode=config["mode"],
-                start_date=_start_date(config).isoformat(),
+                start_date=start_date(config).isoformat(),
             )
             for contract, cursor in _STREAMS.items()
         ]
 
     def _institutions(self, config: Mapping[str, Any]) -> dict[str, _Opened]:
         """Name to institution, in the order of the configuration."""
-        mode, entries, start = config.get("mode"), config.get("institutions", []), _start_date(config)
+        mode, entries, start = config.get("mode"), config.get("institutions", []), start_date(config)
         if mode == "sample":
             if entries:
                 raise ConfigError("Mode sample reads no `institutions`. Set `mode: institutions`, or take them out.")
@@ -202,7 +179,3 @@ def _hide_secrets(kind: type[Institution], entry: Mapping[str, Any]) -> None:
     for setting, schema in kind.SETTINGS.items():
         if schema.get("airbyte_secret") and entry.get(setting):
             add_to_secrets(str(entry[setting]))
-
-
-def _start_date(config: Mapping[str, Any]) -> date:
-    return date.fromisoformat(config.get("start_date", _FIRST_DAY.isoformat()))
