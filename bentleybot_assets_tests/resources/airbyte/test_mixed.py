@@ -9,24 +9,13 @@ from bentleybot_assets.contracts.raw.portfolio import Accounts
 from bentleybot_assets.resources.airbyte.embedded import Connection, EmbeddedAirbyte
 from bentleybot_assets.resources.airbyte.mixed import MixedAirbyte
 from bentleybot_assets.warehouse.parquet import ParquetWarehouse
-from bentleybot_assets_tests.resources.airbyte.fake_server import FakeAirbyte, serving
 from bentleybot_assets_tests.resources.airbyte.server_desk import (
-    CONFIG,
     LOG,
     STREAMS,
     desk_at,
-    empty_raw_database,
 )
 
 PORTFOLIO = "bentleybot_assets.connectors.portfolio.source:PortfolioSource"
-
-
-@pytest.fixture
-def fake(mariadb, mysql_server):
-    empty_raw_database(mariadb)
-    with serving(FakeAirbyte(mariadb)) as server:
-        server.add_connection("market", CONFIG, STREAMS)
-        yield server
 
 
 @pytest.fixture

@@ -57,14 +57,6 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture
-def fake(mariadb, mysql_server):
-    empty_raw_database(mariadb)
-    with serving(FakeAirbyte(mariadb)) as server:
-        server.add_connection("market", CONFIG, STREAMS)
-        yield server
-
-
-@pytest.fixture
 def warehouse(tmp_path):
     return ParquetWarehouse(tmp_path / "warehouse")
 
